@@ -1,0 +1,72 @@
+# Two commands do everything: `make demo` and `make test`. Both create .venv on first use and
+# bring it up to date when setup.py or constraints.txt changes.
+#
+#   make demo PYTHON=python3.12       another interpreter (3.11 to 3.13)
+#   make test PYTEST_ARGS="-k memory" part of the tests
+#   make test WITH_TORCH=1            install the torch reference too (default on Python 3.11)
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?=
+WORKERS ?= 2
+
+# `python3` names different versions on different machines: the stamps carry the version, so another
+# interpreter gets a fresh .venv instead of a mixture of two.
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+RUN := $(VENV)/bin/python
+RUNTIME := $(VENV)/.installed-$(VERSION)-runtime
+DEV := $(VENV)/.installed-$(VERSION)-dev
+
+# The parity tests need torch. They are on by default where CI has its CPU build (Python 3.11), and
+# wherever parity is required; elsewhere they skip with a reason.
+ifeq ($(VERSION),3.11)
+WITH_TORCH ?= 1
+else
+WITH_TORCH ?= $(if $(filter 1,$(SURGJAX_REQUIRE_PARITY)),1,0)
+endif
+comma := ,
+DEV_EXTRAS := dev,viz$(if $(filter 1,$(WITH_TORCH)),$(comma)torch)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint types imports format parity-official clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
+
+$(RUNTIME): setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("surgjax needs Python 3.11 to 3.13; $(PYTHON) is %d.%d. Try: make PYTHON=python3.12" % v)'
+	@if [ -x $(RUN) ] && [ "$$($(RUN) -c 'import sys; print("%d.%d" % sys.version_info[:2])')" = "$(VERSION)" ]; \
+	  then true; else echo "Creating $(VENV) with Python $(VERSION)"; $(PYTHON) -m venv --clear $(VENV); fi
+	@echo "Installing surgjax into $(VENV) (a minute or two, once)"
+	$(RUN) -m pip install -qq -c constraints.txt -e .
+	@touch $@
+
+$(DEV): $(RUNTIME)
+	$(RUN) -m pip install -qq -c constraints.txt -e '.[$(DEV_EXTRAS)]'
+	@touch $@
+
+demo: $(RUNTIME) ## track the bundled clip into demo_output/ and print its J&F
+	$(RUN) -m experiments.demo
+
+test: lint types imports ## lint, types, import contracts and tests
+	$(RUN) -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+test-slow: $(DEV) ## the tests marked slow (long streams, full-size models)
+	$(RUN) -m pytest -m slow $(PYTEST_ARGS)
+
+lint: $(DEV) ## ruff, rules and format
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+types: $(DEV) ## pyright
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(RUN) -m pyright
+
+imports: $(DEV) ## who may import whom
+	$(VENV)/bin/lint-imports
+
+format: $(DEV) ## let ruff fix and format
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+clean: ## remove everything that make created
+	rm -rf $(VENV) demo_output parity_output build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Launchers: `python -m experiments.<tool> --help`. Each parses flags and calls the library."""

@@ -1,0 +1,60 @@
+"""Package metadata of surgjax; exact tested versions live in constraints.txt."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+# What importing, tracking, training and the dataset builders need; no torch, no TensorFlow.
+REQUIRED = [
+    "absl-py>=2",
+    "array_record>=0.8",
+    "av>=14",
+    "flax>=0.12",
+    "jax>=0.10",
+    "jaxtyping>=0.3",
+    "ml_collections>=1.1",
+    "numpy>=2",
+    "opencv-python-headless>=4.10",
+    "optax>=0.2.8",
+    "orbax-checkpoint>=0.12",
+    "pillow>=10",
+    "safetensors>=0.5",
+    "tensorflow-datasets>=4.9.10",
+]
+
+EXTRAS = {
+    "cuda": ["jax[cuda12]>=0.10; sys_platform == 'linux'"],
+    "tpu": ["jax[tpu]>=0.10; sys_platform == 'linux'"],
+    # The reference implementation that the parity tests compare with; never imported by surgjax.
+    "torch": ["torch==2.13.0", "transformers>=5.23,<5.24"],
+    "dev": [
+        "chex>=0.1.90",
+        "hypothesis>=6.100",
+        "import-linter>=2.1",
+        "pyright[nodejs]>=1.1.400",
+        "pytest>=8",
+        "pytest-xdist>=3.6",
+        "ruff>=0.12",
+    ],
+    "viz": ["matplotlib>=3.9"],
+}
+
+setup(
+    name="surgjax",
+    version="0.1.0",
+    description="Surgical video segmentation in JAX: a SAM 2.1 that streams, and systems on it.",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(
+        include=[
+            name + suffix
+            for name in ("surgjax", "experiments", "configs", "tfds_builders")
+            for suffix in ("", ".*")
+        ]
+    ),
+    package_data={"surgjax": ["assets/*"]},
+    install_requires=REQUIRED,
+    extras_require=EXTRAS,
+)

@@ -1,0 +1,47 @@
+"""Settings of every test: CPU, strict broadcasting, full precision, few threads."""
+
+import os
+from importlib.util import find_spec
+
+# Before jax is imported. Two xdist workers on two cores each keep to one thread; more would only
+# fight, and torch's own pool on top of XLA's slows both down several times.
+os.environ["JAX_PLATFORMS"] = os.environ.get("SURGJAX_TEST_PLATFORM", "cpu")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false"
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_default_matmul_precision", "highest")
+
+
+def pytest_sessionstart():
+    """With SURGJAX_REQUIRE_PARITY=1 a missing reference ends the run; otherwise its tests skip."""
+    if os.environ.get("SURGJAX_REQUIRE_PARITY") != "1":
+        return
+    missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
+    if missing:
+        pytest.exit(
+            f"SURGJAX_REQUIRE_PARITY=1, but {' and '.join(missing)} cannot be imported; "
+            "`make test WITH_TORCH=1` installs the reference.",
+            returncode=pytest.ExitCode.USAGE_ERROR,
+        )
+
+
+@pytest.fixture(scope="session")
+def require_torch():
+    """The torch module, on one thread; the test skips where it is not installed."""
+    torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
+    return torch
+
+
+def pytest_collection_modifyitems(items):
+    if any(device.platform != "cpu" for device in jax.devices()):
+        return
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="no accelerator"))

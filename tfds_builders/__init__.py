@@ -1,0 +1,1 @@
+"""TFDS dataset builders. None exists yet: README.md in this folder says what comes and when."""
