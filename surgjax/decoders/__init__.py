@@ -1,0 +1,1 @@
+"""Mask decoder and its two-way transformer."""

@@ -1,0 +1,1 @@
+"""Image encoders: trunk and neck, from a frame to `ImageFeatures`."""

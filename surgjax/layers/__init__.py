@@ -1,0 +1,1 @@
+"""Layers shared by several rooms: linear, norms, MLPs, attention, position encodings."""

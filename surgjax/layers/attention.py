@@ -1,0 +1,101 @@
+"""Scaled dot-product attention: one small dense form and one that never holds the score matrix.
+
+Axes:    q [B, Nq, heads, C], k [B, Nk, heads, C], v [B, Nk, heads, Cv] -> [B, Nq, heads, Cv].
+Numerics: products take operands as given and sum in float32; the softmax is float32.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+# Above this many scores per head the score matrix leaves the cache and tiling wins on a CPU.
+_DENSE_SCORES = 1 << 20
+_KEY_TILE = 512
+NEG_INF = -1e30  # not -inf: a fully masked tile must give exp(-inf - -inf) != nan
+
+
+def attention(
+    q: jax.Array, k: jax.Array, v: jax.Array, key_mask: jax.Array | None = None
+) -> jax.Array:
+    """softmax(q k^T / sqrt(C)) v. key_mask [B, Nk] bool hides padded keys."""
+    if q.shape[1] * k.shape[1] > _DENSE_SCORES and key_mask is None and k.shape[1] % _KEY_TILE == 0:
+        return tiled_attention(q, k, v)
+    return dense_attention(q, k, v, key_mask)
+
+
+def dense_attention(
+    q: jax.Array, k: jax.Array, v: jax.Array, key_mask: jax.Array | None = None
+) -> jax.Array:
+    """The textbook form, differentiable, one score matrix per head."""
+    dtype = v.dtype
+    q, k, v = (x.transpose(0, 2, 1, 3) for x in (q, k, v))
+    scores = jnp.einsum("bhqc,bhkc->bhqk", q, k, preferred_element_type=jnp.float32)
+    scores = scores * (q.shape[-1] ** -0.5)
+    if key_mask is not None:
+        scores = jnp.where(key_mask[:, None, None, :], scores, NEG_INF)
+    weights = jax.nn.softmax(scores, axis=-1).astype(dtype)
+    out = jnp.einsum("bhqk,bhkc->bhqc", weights, v, preferred_element_type=jnp.float32)
+    return out.transpose(0, 2, 1, 3).astype(dtype)
+
+
+def tiled_attention(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+    """The same value with a running softmax over tiles of keys (Nk a multiple of the tile)."""
+    dtype = v.dtype
+    b, nk, heads, _ = k.shape
+    tiles = nk // _KEY_TILE
+    q = q.transpose(0, 2, 1, 3)
+    k, v = (
+        x.reshape(b, tiles, _KEY_TILE, heads, x.shape[-1]).transpose(1, 0, 3, 2, 4) for x in (k, v)
+    )
+
+    def step(carry, kv):
+        return online_softmax(carry, q, *kv, scale=q.shape[-1] ** -0.5), None
+
+    out, _ = lax.scan(jax.checkpoint(step), empty_softmax(q.shape[:-1], v.shape[-1]), (k, v))
+    return finish_softmax(out).transpose(0, 2, 1, 3).astype(dtype)
+
+
+Softmax = tuple[jax.Array, jax.Array, jax.Array]  # running maximum, sum, weighted values
+
+
+def empty_softmax(lead: tuple[int, ...], width: int) -> Softmax:
+    """A softmax over no key yet; lead are the query axes."""
+    return (
+        jnp.full(lead, NEG_INF, jnp.float32),
+        jnp.zeros(lead, jnp.float32),
+        jnp.zeros((*lead, width), jnp.float32),
+    )
+
+
+def online_softmax(
+    carry: Softmax,
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    scale: float,
+    key_mask: jax.Array | None = None,
+) -> Softmax:
+    """Adds keys k [..., K, C] with values v [..., K, Cv] for queries q [..., Q, C].
+
+    key_mask [..., K] bool, broadcast over the query axis.
+    """
+    top, total, acc = carry
+    scores = jnp.einsum("...qc,...kc->...qk", q, k, preferred_element_type=jnp.float32) * scale
+    if key_mask is not None:
+        scores = jnp.where(key_mask[..., None, :], scores, NEG_INF)
+    new_top = jnp.maximum(top, scores.max(-1))
+    weights = jnp.exp(scores - new_top[..., None])
+    if key_mask is not None:  # a wholly masked tile would otherwise count as exp(0)
+        weights = jnp.where(key_mask[..., None, :], weights, 0.0)
+    fade = jnp.exp(top - new_top)
+    total = total * fade + weights.sum(-1)
+    part = jnp.einsum(
+        "...qk,...kc->...qc", weights.astype(v.dtype), v, preferred_element_type=jnp.float32
+    )
+    return new_top, total, acc * fade[..., None] + part
+
+
+def finish_softmax(carry: Softmax) -> jax.Array:
+    """The attended values; zeros where no key was valid."""
+    _, total, acc = carry
+    return acc / jnp.maximum(total, 1e-30)[..., None]

@@ -1,0 +1,198 @@
+"""Memory attention: the current frame's features attend to what was remembered of an object.
+
+Path:    s16 + MemoryRead -> [memory_attention] -> mask decoder
+Axes:    s16 [B, h, w, d]; memory slots [B, M, N, D] with N = h * w; pointers [B, Q, d], each of
+         which becomes d / D tokens of width D.
+Numerics: pre-norm, LayerNorm eps 1e-5, ReLU; norms, softmax and rotations in float32.
+Source:  SAM 2 `sam2/modeling/memory_attention.py`, `sam2_base.py`
+         (`_prepare_memory_conditioned_features`).
+Differs: values stay in the raw memory width D until after the softmax-weighted sum (its weights sum
+         to one, so the value projection and its bias commute with it): a quarter of the work.
+         `tiled=True` walks over tiles of keys with a running softmax and a trip count that is
+         data, so an empty slot costs nothing; `tiled=False` is dense and differentiable.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from surgjax.layers.attention import (
+    attention,
+    dense_attention,
+    empty_softmax,
+    finish_softmax,
+    online_softmax,
+)
+from surgjax.layers.linear import Dtype, LayerNorm, Linear, project
+from surgjax.layers.position_encoding import axial_rope_table, rope_permutation, rotate, sine_2d
+from surgjax.structs import MemoryRead
+
+_KEY_TILE = 512
+
+
+class RopeAttention(nn.Module):
+    """Parameters of one single-head rotary attention; kv_features is D for memory, d for self."""
+
+    features: int
+    kv_features: int
+    dtype: Dtype = jnp.float32
+
+    def setup(self):
+        self.q_proj = Linear(self.features, self.features, self.dtype)
+        self.k_proj = Linear(self.kv_features, self.features, self.dtype)
+        self.v_proj = Linear(self.kv_features, self.features, self.dtype)
+        self.out_proj = Linear(self.features, self.features, self.dtype)
+
+    def queries(self, x: jax.Array, table: jax.Array) -> jax.Array:
+        return rotate(self._permuted(self.q_proj, x), table).astype(self.dtype)
+
+    def keys(self, x: jax.Array, table: jax.Array | None) -> jax.Array:
+        k = self._permuted(self.k_proj, x)
+        return (k if table is None else rotate(k, table)).astype(self.dtype)
+
+    def _permuted(self, linear: Linear, x: jax.Array) -> jax.Array:
+        """Projects into `rope_permutation` order by permuting the weights, not the activations."""
+        kernel, bias = linear.weights()
+        order = rope_permutation(self.features)
+        return project(x, kernel[:, order], bias[order], self.dtype)
+
+    def attend_self(self, x: jax.Array, table: jax.Array) -> jax.Array:
+        """x [B, N, d] -> [B, N, d]."""
+        q, k = self.queries(x, table), self.keys(x, table)
+        out = attention(q[:, :, None], k[:, :, None], self.v_proj(x)[:, :, None])
+        return self.out_proj(out[:, :, 0]).astype(jnp.float32)
+
+    def finish(self, attended: jax.Array) -> jax.Array:
+        """Softmax-weighted raw memory [B, N, D] -> [B, N, d]."""
+        return self.out_proj(self.v_proj(attended)).astype(jnp.float32)
+
+
+class MemoryAttentionLayer(nn.Module):
+    """Self-attention, cross-attention to memory, feed-forward."""
+
+    features: int
+    memory_dim: int
+    ffn_dim: int
+    dropout: float
+    dtype: Dtype = jnp.float32
+
+    def setup(self):
+        d = self.features
+        self.self_attn = RopeAttention(d, d, self.dtype)
+        self.cross_attn_image = RopeAttention(d, self.memory_dim, self.dtype)
+        self.linear1 = Linear(d, self.ffn_dim, self.dtype)
+        self.linear2 = Linear(self.ffn_dim, d, self.dtype)
+        self.norm1, self.norm2, self.norm3 = (LayerNorm(d, 1e-5) for _ in range(3))
+        self.drop = nn.Dropout(self.dropout)
+
+    def __call__(self, x, memory, table, tiled: bool = False, train: bool = False):
+        still = not train
+        x = x + self.drop(self.self_attn.attend_self(self.norm1(x), table), still)
+        cross = self._tiled if tiled else self._dense
+        x = x + self.drop(cross(self.norm2(x), memory, table), still)
+        y = jax.nn.relu(self.linear1(self.norm3(x)))
+        y = self.linear2(self.drop(y, still)).astype(jnp.float32)
+        return x + self.drop(y, still)
+
+    def _dense(self, x, memory, table):
+        """All slots at once, invalid ones masked."""
+        attn, dtype = self.cross_attn_image, self.dtype
+        b, m, n, width = memory.features.shape
+        spatial = memory.features.reshape(b, m * n, width)
+        position = memory.slot_position[:, :, None] + memory.grid_position[None, None]
+        keys = attn.keys(spatial + position.reshape(b, m * n, width), jnp.tile(table, (1, m, 1)))
+        pointer_keys = attn.keys(memory.pointers + memory.pointer_position, None)
+        valid = jnp.arange(m)[None] < memory.count[:, None]
+        mask = jnp.concatenate([jnp.repeat(valid, n, axis=1), memory.pointer_mask], 1)
+        k = jnp.concatenate([keys, pointer_keys], 1)
+        v = jnp.concatenate([spatial, memory.pointers], 1).astype(dtype)
+        q = attn.queries(x, table)
+        out = dense_attention(q[:, :, None], k[:, :, None], v[:, :, None], mask)
+        return attn.finish(out[:, :, 0])
+
+    def _tiled(self, x, memory, table):
+        """Pointers first, then one tile of one slot at a time, stopping after the last valid."""
+        attn, dtype = self.cross_attn_image, self.dtype
+        b, _, n, width = memory.features.shape
+        tile = _KEY_TILE if n % _KEY_TILE == 0 else n
+        per_slot = n // tile
+        q = attn.queries(x, table)
+        scale = q.shape[-1] ** -0.5
+        carry = empty_softmax(q.shape[:2], width)
+        keys = attn.keys(memory.pointers + memory.pointer_position, None)
+        carry = online_softmax(
+            carry, q, keys, memory.pointers.astype(dtype), scale, memory.pointer_mask
+        )
+
+        def step(i, carry):
+            slot, at = i // per_slot, (i % per_slot) * tile
+            start = (jnp.zeros_like(slot), slot, at, jnp.zeros_like(slot))
+            part = lax.dynamic_slice(memory.features, start, (b, 1, tile, width))[:, 0]
+            part = part.astype(jnp.float32)
+            grid = lax.dynamic_slice_in_dim(memory.grid_position, at, tile, 0)
+            position = lax.dynamic_slice_in_dim(memory.slot_position, slot, 1, 1)
+            angles = lax.dynamic_slice_in_dim(table, at, tile, 1)
+            keys = attn.keys(part + grid[None] + position, angles)
+            live = jnp.broadcast_to((slot < memory.count)[:, None], (b, tile))
+            return online_softmax(carry, q, keys, part.astype(dtype), scale, live)
+
+        carry = lax.fori_loop(0, memory.count.max() * per_slot, step, carry)
+        return attn.finish(finish_softmax(carry))
+
+
+class PositionedMemory:
+    """A MemoryRead with its positional parts, computed once for all layers."""
+
+    def __init__(self, read: MemoryRead, time_table: jax.Array, pointer_position: jax.Array):
+        b, m, n, width = read.features.shape
+        side = round(n**0.5)
+        self.features = read.features.astype(jnp.float32) if m * n <= 4096 else read.features
+        self.count = read.count
+        self.grid_position = jnp.asarray(sine_2d(side, side, width).reshape(n, width))
+        self.slot_position = time_table[read.time_index]
+        # A pointer of width d is d / D consecutive tokens of width D with one position.
+        q, d = read.pointers.shape[1:]
+        parts = d // width
+        self.pointers = read.pointers.astype(jnp.float32).reshape(b, q * parts, width)
+        self.pointer_position = jnp.repeat(pointer_position, parts, axis=1)
+        self.pointer_mask = jnp.repeat(read.pointer_valid, parts, axis=1)
+
+
+class MemoryAttention(nn.Module):
+    """Parameters as in `memory_attention.*`."""
+
+    features: int
+    memory_dim: int
+    num_layers: int
+    ffn_dim: int
+    dropout: float = 0.1
+    dtype: Dtype = jnp.float32
+
+    def setup(self):
+        self.layers = [
+            MemoryAttentionLayer(
+                self.features, self.memory_dim, self.ffn_dim, self.dropout, self.dtype
+            )
+            for _ in range(self.num_layers)
+        ]
+        self.norm = LayerNorm(self.features, 1e-5)
+
+    def __call__(
+        self,
+        s16: jax.Array,
+        read: MemoryRead,
+        time_table: jax.Array,
+        pointer_position: jax.Array,
+        tiled: bool = False,
+        train: bool = False,
+    ) -> jax.Array:
+        """time_table [rows, D]; pointer_position [B, Q, D]. Returns [B, h, w, d]."""
+        b, h, w, d = s16.shape
+        memory = PositionedMemory(read, time_table, pointer_position)
+        table = jnp.asarray(axial_rope_table(h, d))
+        x = s16 + 0.1 * jnp.asarray(sine_2d(h, w, d))[None]
+        x = x.reshape(b, h * w, d)
+        for layer in self.layers:
+            x = layer(x, memory, table, tiled, train)
+        return self.norm(x).reshape(b, h, w, d)

@@ -1,0 +1,1 @@
+"""Whole models: variants and the wiring of their stages."""

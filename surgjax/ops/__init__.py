@@ -1,0 +1,1 @@
+"""Pure array maths: no parameters, no modules."""

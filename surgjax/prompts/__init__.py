@@ -1,0 +1,1 @@
+"""Prompts: their encoder, and the simulated clicks of training and evaluation."""
