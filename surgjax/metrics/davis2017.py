@@ -5,8 +5,8 @@ Axes:    T frames of one video, H W pixels; one call scores one object.
 Units:   J and F in [0, 1] per frame; distances in pixels of the labels' size.
 Errors:  ValueError if shapes differ, if a video has fewer than three frames, or if an object is
          scored twice.
-Source:  arXiv:1704.00675; the measures are those of Perazzi et al., CVPR 2016. The details follow the
-         public evaluation code, davis2017-evaluation.
+Source:  arXiv:1704.00675; the measures are those of Perazzi et al., CVPR 2016. The details follow
+         the public evaluation code, davis2017-evaluation.
 Differs: the public code counts frames in 8 bits when it computes the decay, so beyond 256 frames
          its quarters are not quarters; here they are.
 """
