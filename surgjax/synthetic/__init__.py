@@ -1,0 +1,9 @@
+"""The generated surgical world: endless endoscopic scenes whose truth is exact.
+
+Path:    [synthetic] -> training, tests, the bundled demo clip
+"""
+
+from surgjax.synthetic.clip import Clip, generate_clip, generate_image
+from surgjax.synthetic.config import SceneConfig
+
+__all__ = ["Clip", "SceneConfig", "generate_clip", "generate_image"]

@@ -1,0 +1,76 @@
+"""What the generated surgical world may look like: every range a scene is drawn from.
+
+Path:    [config] -> scene -> compositor -> effects -> clip
+Units:   lengths are fractions of the image side unless the name says `_px`; angles are radians;
+         colours are RGB in 0..1; `p_*` are probabilities; a pair is (low, high), drawn uniformly,
+         or log-uniformly where the comment says so.
+Errors:  ValueError if a pair is reversed or a probability lies outside 0..1.
+Differs: nothing here is fitted to a data set; ranges are wide on purpose (domain randomisation).
+"""
+
+import dataclasses
+
+Range = tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class SceneConfig:
+    """Randomisation ranges of one scene. The defaults are the training distribution."""
+
+    # How many objects of each family a scene holds (inclusive ranges).
+    instruments: tuple[int, int] = (1, 4)
+    anatomy: tuple[int, int] = (0, 2)
+    accessories: tuple[int, int] = (0, 2)  # gauze, needle, clip
+    min_objects: int = 1
+
+    # Tissue.
+    regions: tuple[int, int] = (1, 4)  # patches of different tissue in the background
+    p_lobules: float = 0.4
+    p_vessels: float = 0.65
+    p_blood: float = 0.3
+    p_wild_colour: float = 0.12  # colours no body has, so that shape must carry the decision
+    tissue_texture: Range = (0.02, 0.14)
+    tissue_gloss: Range = (0.1, 1.4)
+
+    # Instruments.
+    shaft_width: Range = (0.045, 0.30)  # log-uniform
+    shaft_taper: Range = (1.0, 1.9)  # width at the border over width at the wrist
+    wrist_bend: Range = (-0.9, 0.9)
+    jaw_opening: Range = (0.0, 1.1)
+    reach: Range = (0.12, 0.8)  # how far from its border a wrist stands
+    p_no_wrist: float = 0.18
+    p_stains: float = 0.5
+    p_leave: float = 0.2  # per instrument and clip: goes out of view and comes back
+    p_shadow: float = 0.85
+
+    # Things in front.
+    p_tissue_flap: float = 0.35  # unlabelled tissue lying over objects
+    p_thread: float = 0.25  # unlabelled suture thread
+    p_smoke: float = 0.22
+
+    # Camera and picture.
+    camera_shift: Range = (0.0, 0.06)
+    camera_rotation: Range = (0.0, 0.06)
+    breathing: Range = (0.0, 0.012)
+    p_scope_circle: float = 0.2
+    vignette: Range = (0.0, 0.75)
+    exposure: Range = (0.55, 1.5)  # log-uniform
+    gamma: Range = (0.75, 1.35)  # log-uniform
+    white_balance: float = 0.1
+    blur_px: Range = (0.35, 1.3)  # at 256 px; scales with the side
+    p_motion_blur: float = 0.12
+    noise: Range = (0.0, 0.035)
+    p_jpeg: float = 0.6
+    jpeg_quality: tuple[int, int] = (35, 95)
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, tuple) and value[0] > value[1]:
+                raise ValueError(f"SceneConfig.{field.name}: expected (low, high), found {value}.")
+            if field.name.startswith("p_") and not 0.0 <= value <= 1.0:
+                raise ValueError(f"SceneConfig.{field.name}: expected 0..1, found {value}.")
+
+    def replace(self, **changes) -> "SceneConfig":
+        """The same ranges with some fields exchanged."""
+        return dataclasses.replace(self, **changes)

@@ -1,0 +1,105 @@
+"""What lamp, lens, sensor and recorder do to a picture.
+
+Path:    compositor -> [effects] -> clip
+Axes:    image [S, S, 3] float32 RGB -> uint8; labels [S, S] uint8 are blanked where the picture
+         is, behind the rim of the scope, and by nothing else.
+Units:   `_px` at the frame's own size; colours 0..1.
+"""
+
+import cv2
+import numpy as np
+
+from surgjax.synthetic import motion, noise
+
+
+class Optics:
+    """One camera for one clip: everything drawn once, then `develop` per frame."""
+
+    def __init__(self, rng, num_frames: int, side: int, config):
+        self.side = side
+        grid_y, grid_x = np.mgrid[0:side, 0:side].astype(np.float32) / side - 0.5
+        centre = rng.normal(0, 0.12, 2)
+        radius2 = (grid_x - centre[0]) ** 2 + (grid_y - centre[1]) ** 2
+        fall = rng.uniform(*config.vignette)
+        field = (1 - fall * np.clip(radius2 / 0.5, 0, 1) ** rng.uniform(0.6, 1.3))[..., None]
+        balance = np.exp(rng.normal(0, config.white_balance, 3)).astype(np.float32)
+        self.gain = (field * balance).astype(np.float32)
+        exposure = noise.log_uniform(rng, config.exposure)
+        flicker = motion.tremor(rng, num_frames, 1, 0.02, 20)[:, 0] * (num_frames > 1)
+        self.exposure = exposure * np.exp(flicker)
+        self.gamma = noise.log_uniform(rng, config.gamma)
+        self.saturation = rng.uniform(0.45, 1.25)
+        self.smoke = self._smoke(rng, side) if rng.random() < config.p_smoke else None
+        self.smoke_drift = rng.normal(0, 0.01 * side, 2)
+        self.smoke_level = rng.uniform(0.1, 0.6)
+        self.smoke_swell = 1 + motion.tremor(rng, num_frames, 1, 0.15, 25)[:, 0]
+        self.bloom = rng.uniform(0, 0.5) if rng.random() < 0.5 else 0.0
+        self.blur_px = rng.uniform(*config.blur_px) * side / 256
+        self.streak = self._streak(rng, side) if rng.random() < config.p_motion_blur else None
+        self.noise_level = rng.uniform(*config.noise) * (rng.random() < 0.8)
+        self.grain = rng.standard_normal((side + 32, side + 32, 3), dtype=np.float32)
+        if rng.random() < 0.5:
+            self.grain = cv2.GaussianBlur(self.grain, (0, 0), 0.7) * 1.8
+        if rng.random() < 0.5:
+            self.grain[:] = self.grain.mean(-1, keepdims=True) * 1.5
+        self.grain_at = rng.integers(0, 32, (num_frames, 2))
+        low, high = config.jpeg_quality
+        self.quality = int(rng.integers(low, high + 1)) if rng.random() < config.p_jpeg else None
+        self.rim = None
+        if rng.random() < config.p_scope_circle:
+            size, offset = rng.uniform(0.42, 0.66), rng.normal(0, 0.03, 2)
+            far = np.sqrt((grid_x - offset[0]) ** 2 + (grid_y - offset[1]) ** 2)
+            self.rim = np.clip((size - far) * side / 1.5 + 0.5, 0, 1)
+
+    @staticmethod
+    def _smoke(rng, side):
+        haze = noise.fractal_noise(rng, side, side, rng.uniform(1.5, 4), 3, 0.5)
+        return noise.smoothstep(haze, -1.2, 1.8)
+
+    @staticmethod
+    def _streak(rng, side):
+        reach = max(3, int(rng.uniform(2, 8) * side / 256)) | 1
+        kernel = np.zeros((reach, reach), np.float32)
+        angle = rng.uniform(0, np.pi)
+        half = reach // 2
+        end = np.round(np.array([np.cos(angle), np.sin(angle)]) * half).astype(int)
+        cv2.line(kernel, tuple(half - end), tuple(half + end), 1.0, 1)
+        return kernel / kernel.sum()
+
+    def develop(self, image: np.ndarray, labels: np.ndarray, parts: np.ndarray, t: int):
+        """Light to recorded picture, uint8; labels and parts are blanked behind the rim."""
+        side = self.side
+        image = image * (self.gain * np.float32(self.exposure[t]))
+        if self.smoke is not None:
+            move = np.float32([[1, 0, self.smoke_drift[0] * t], [0, 1, self.smoke_drift[1] * t]])
+            haze = cv2.warpAffine(self.smoke, move, (side, side), borderMode=cv2.BORDER_REFLECT)
+            haze = haze * np.float32(self.smoke_level * max(self.smoke_swell[t], 0.2))
+            image += haze[..., None] * (0.75 - image)
+        if self.bloom:
+            small = cv2.resize(image, (side // 4, side // 4), interpolation=cv2.INTER_AREA)
+            glow = cv2.GaussianBlur(np.maximum(small - 0.8, 0), (0, 0), side / 80)
+            image += self.bloom * cv2.resize(glow, (side, side))
+        grey = image.mean(-1, keepdims=True)
+        image = grey + np.float32(self.saturation) * (image - grey)
+        image = np.power(np.clip(image, 0, 1), np.float32(self.gamma))
+        if self.streak is not None:
+            image = cv2.filter2D(image, -1, self.streak)
+        image = cv2.GaussianBlur(image, (0, 0), self.blur_px)
+        if self.noise_level:
+            y, x = self.grain_at[t]
+            image += self.noise_level * self.grain[y : y + side, x : x + side]
+        if self.rim is not None:
+            image *= self.rim[..., None]
+            labels[self.rim < 0.5] = 0
+            parts[self.rim < 0.5] = 0
+        picture = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+        if self.quality is not None:
+            picture = _recompress(picture, self.quality)
+        return picture
+
+
+def _recompress(picture: np.ndarray, quality: int) -> np.ndarray:
+    fine, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not fine:
+        raise RuntimeError(f"OpenCV could not write a JPEG of {picture.shape} at {quality}.")
+    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])

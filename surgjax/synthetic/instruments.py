@@ -1,0 +1,163 @@
+"""Instruments: a shaft from beyond the border, a wrist that bends, jaws that open.
+
+Path:    sprites, jaws, motion -> [instruments] -> scene -> compositor
+Axes:    matrices are [T, 3, 3] sprite pixel -> frame pixel, one per part and frame.
+Units:   pixels of the frame, x right, y down; angles in radians.
+"""
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from surgjax.synthetic import jaws, motion, noise, sprites
+
+SHAFT, WRIST, JAWS = 1, 2, 3  # values of part maps; 0 elsewhere
+
+
+@dataclasses.dataclass
+class Piece:
+    """One sprite and where it is in every frame; `part` is SHAFT, WRIST, JAWS or 0."""
+
+    sprite: sprites.Sprite
+    matrices: np.ndarray
+    part: int
+
+
+@dataclasses.dataclass
+class SceneObject:
+    """What one label stands for: pieces in painting order."""
+
+    name: str
+    kind: str
+    pieces: list[Piece]
+    height: float  # how far above the tissue, in pixels: how far its shadow falls
+
+
+def similarity(joint_xy, at_xy, angle, scale=1.0) -> np.ndarray:
+    """[T, 3, 3]: turns and scales about `joint_xy`, then puts it at `at_xy` ([T, 2])."""
+    angle, scale = np.broadcast_arrays(np.asarray(angle, float), np.asarray(scale, float))
+    at_xy = np.broadcast_to(at_xy, (*angle.shape, 2))
+    cosine, sine = np.cos(angle) * scale, np.sin(angle) * scale
+    matrices = np.zeros((*angle.shape, 3, 3))
+    matrices[..., 0, 0], matrices[..., 0, 1] = cosine, -sine
+    matrices[..., 1, 0], matrices[..., 1, 1] = sine, cosine
+    jx, jy = joint_xy
+    matrices[..., 0, 2] = at_xy[..., 0] - cosine * jx + sine * jy
+    matrices[..., 1, 2] = at_xy[..., 1] - sine * jx - cosine * jy
+    matrices[..., 2, 2] = 1
+    return matrices
+
+
+def _taper(sprite: sprites.Sprite, taper: float, length: float) -> np.ndarray:
+    """[3, 3]: sprite pixels to joint coordinates, the far left end `taper` times as wide."""
+    jx, jy = sprite.joint_xy
+    rows = sprite.alpha.shape[0]
+    half = (rows - 1) / 2
+    source = np.array([[jx, 0], [jx, rows - 1], [0, rows - 1], [0, 0]], np.float32)
+    target = np.array(
+        [[0, -half], [0, half], [-length, half * taper], [-length, -half * taper]], np.float32
+    )
+    return cv2.getPerspectiveTransform(source, target)
+
+
+def _wrist_path(rng, num_frames: int, side: int, config):
+    """Where the shaft comes in (outside the frame) and where its wrist goes."""
+    border = rng.choice(4, p=(0.29, 0.29, 0.27, 0.15))  # left, right, bottom, top
+    along = rng.uniform(0.0, 1.0)
+    entry = np.array([(0, along), (1, along), (along, 1), (along, 0)][border])
+    aim = rng.uniform(0.2, 0.8, 2)
+    inward = (aim - entry) / (np.linalg.norm(aim - entry) + 1e-6)
+    pivot = entry - inward * rng.uniform(0.35, 1.2)
+    reach = rng.uniform(*config.reach)
+    spread = 0.22 if num_frames > 1 else 0.0
+    centre = entry + inward * reach
+    quick = rng.uniform(0.4, 1.0)
+    wander = motion.keyed_curve(
+        rng, num_frames, (-spread, -spread), (spread, spread), rng.uniform(5, 16), quick
+    )
+    path = centre + wander + motion.tremor(rng, num_frames, 2, 0.0015, 9)
+    return pivot * side, path * side
+
+
+def instrument(rng, num_frames: int, side: int, config) -> SceneObject:
+    """One random instrument and its whole movement."""
+    kind = str(rng.choice(jaws.KINDS, p=_kind_weights()))
+    width = noise.log_uniform(rng, config.shaft_width) * side
+    pivot, at = _wrist_path(rng, num_frames, side, config)
+    if num_frames > 6 and rng.random() < config.p_leave:
+        gone = motion.absence(rng, num_frames)[:, None]
+        at = at + gone * (pivot - at) * 1.1
+    toward = at - pivot
+    distance = np.linalg.norm(toward, axis=1)
+    theta = np.arctan2(toward[:, 1], toward[:, 0])
+    zoom = 1 + motion.tremor(rng, num_frames, 1, 0.03, 30)[:, 0] * (num_frames > 1)
+    wild = config.p_wild_colour
+    stained = rng.random() < config.p_stains
+    body = sprites.draw_material(rng, "shaft", wild)
+    metal = sprites.draw_material(rng, "metal", wild)
+    pieces = []
+
+    length = float(max(distance.max() + 0.2 * side, 1.3 * side))
+    shaft = sprites.shaft(rng, 1.2 * side, width, body, stained)
+    lift = _taper(shaft, rng.uniform(*config.shaft_taper), length)
+    shaft_piece = Piece(shaft, similarity((0, 0), at, theta, zoom) @ lift, SHAFT)
+
+    bend = motion.keyed_curve(rng, num_frames, *config.wrist_bend, rng.uniform(8, 20), 0.5)[:, 0]
+    has_wrist = rng.random() >= config.p_no_wrist
+    if kind in jaws.SINGLE:
+        bend = bend * 0.3
+        has_wrist = has_wrist and rng.random() < 0.5
+    angle = theta + bend * (1.0 if has_wrist else 0.15)
+    hub, wrist_piece = at, None
+    wrist_width = width * rng.uniform(0.65, 1.05)
+    if has_wrist:
+        wrist_length = width * noise.log_uniform(rng, (0.7, 2.4))
+        material = metal if rng.random() < 0.7 else sprites.draw_material(rng, "plastic", wild)
+        outline, holes = jaws.wrist(rng, wrist_length, wrist_width)
+        joint = (0.06 * wrist_length, 0)
+        count = int(rng.integers(2, 9)) if wrist_width > 6 else 0
+        picture = sprites.solid(rng, outline, holes, joint, material, count, stained)
+        wrist_piece = Piece(picture, similarity(picture.joint_xy, at, angle, zoom), WRIST)
+        step = np.stack([np.cos(angle), np.sin(angle)], -1) * (zoom * 0.86 * wrist_length)[:, None]
+        hub = at + step
+    tips = _tips(rng, kind, num_frames, width, hub, angle, zoom, config, (metal, body, stained))
+    middle = [p for p in (wrist_piece, shaft_piece) if p is not None]
+    if rng.random() < 0.5:
+        middle.reverse()
+    pieces = [*tips[:1], *middle, *tips[1:]] if rng.random() < 0.6 else [*middle, *tips]
+    return SceneObject(kind.replace("_", " "), kind, pieces, rng.uniform(0.01, 0.09) * side)
+
+
+def _kind_weights() -> np.ndarray:
+    weights = np.array([3, 2, 2, 2.5, 3, 1.2, 1, 2, 1, 0.8])
+    return weights / weights.sum()
+
+
+def _tips(rng, kind, num_frames, width, hub, angle, zoom, config, looks) -> list[Piece]:
+    metal, body, stained = looks
+    wild = config.p_wild_colour
+    length = width * noise.log_uniform(rng, (0.7, 2.6))
+    if kind in jaws.SINGLE:
+        scale = {"probe": rng.uniform(0.8, 1.4), "suction": rng.uniform(0.6, 1.0)}.get(kind, 0.95)
+        outline, holes = jaws.single_tip(rng, kind, length, width * scale)
+        look = body if rng.random() < 0.4 else sprites.draw_material(rng, "plastic", wild)
+        look = metal if kind in ("hook", "suction") and rng.random() < 0.7 else look
+        picture = sprites.solid(rng, outline, holes, (0.02 * length, 0), look, 0, stained)
+        return [Piece(picture, similarity(picture.joint_xy, hub, angle, zoom), JAWS)]
+    thick = max(3.0, width * noise.log_uniform(rng, (0.2, 0.5)))
+    outline, holes = jaws.jaw(rng, kind, length, thick)
+    opening = motion.keyed_curve(rng, num_frames, *config.jaw_opening, rng.uniform(4, 14), 0.8)
+    opening = opening[:, 0] * rng.uniform(0.3, 1.0)
+    yaw = motion.keyed_curve(rng, num_frames, -0.5, 0.5, rng.uniform(8, 18), 0.5)[:, 0]
+    spread = width * rng.uniform(0.05, 0.28)
+    pieces = []
+    for sign in (1, -1):
+        flip = np.array((1, sign))
+        joint = (0.04 * length, sign * spread * 0.5)
+        shape = [np.asarray(hole) * flip for hole in holes]
+        count = int(rng.integers(0, 3)) if thick > 6 else 0
+        picture = sprites.solid(rng, outline * flip, shape, joint, metal, count, stained)
+        turn = angle + yaw - sign * opening / 2
+        pieces.append(Piece(picture, similarity(picture.joint_xy, hub, turn, zoom), JAWS))
+    return pieces

@@ -1,0 +1,117 @@
+"""One scene: what is in it, in what order, and how it is painted in a frame.
+
+Path:    config -> tissue, anatomy, instruments -> [scene] -> compositor -> effects
+Axes:    frames [S, S, 3] float32; labels and parts [S, S] uint8.
+Units:   pixels of the frame; time in frames.
+"""
+
+import cv2
+import numpy as np
+
+from surgjax.synthetic import anatomy, compositor, instruments, motion, noise, tissue
+from surgjax.synthetic.instruments import Piece
+
+
+class Scene:
+    """Everything drawn once for a clip; `render` is cheap."""
+
+    def __init__(self, rng, num_frames: int, side: int, config):
+        self.side, self.num_frames = side, num_frames
+        moving = num_frames > 1
+        margin = int(0.09 * side) if moving else 0
+        size = side + 2 * margin
+        self.canvas = tissue.background(rng, size, size, config)
+        self.carry = self._camera(rng, num_frames, side, config)
+        place = np.eye(3)
+        place[:2, 2] = -margin
+        self.canvas_matrices = self.carry @ place
+        self.breath = self._breathing(rng, size, config) if moving else None
+        phase, period = rng.uniform(0, 6.3), rng.uniform(20, 60)
+        self.breath_phase = np.sin(2 * np.pi * np.arange(num_frames) / period + phase)
+        light = rng.normal(0, 1, 2)
+        self.shadow_way = light / (np.linalg.norm(light) + 1e-6)
+        self.shadow_strength = rng.uniform(0.15, 0.75) * (rng.random() < config.p_shadow)
+        self.shadow_softness = rng.uniform(0.006, 0.03) * side
+        self.objects = self._objects(rng, config)
+
+    @staticmethod
+    def _camera(rng, num_frames, side, config) -> np.ndarray:
+        if num_frames == 1:
+            return np.eye(3)[None]
+        shift = rng.uniform(*config.camera_shift) * side
+        path = motion.keyed_curve(rng, num_frames, (-shift, -shift), (shift, shift), 14, 0.8)
+        turn = rng.uniform(*config.camera_rotation)
+        angle = motion.keyed_curve(rng, num_frames, -turn, turn, 16)[:, 0]
+        zoom = 1 + motion.tremor(rng, num_frames, 1, 0.012, 40)[:, 0]
+        middle = (side / 2, side / 2)
+        return instruments.similarity(middle, np.array(middle) + path, angle, zoom)
+
+    def _breathing(self, rng, size, config):
+        amplitude = rng.uniform(*config.breathing) * self.side
+        return [
+            amplitude * noise.smooth_noise(rng, self.side, self.side, rng.uniform(1, 3))
+            for _ in range(2)
+        ]
+
+    def _objects(self, rng, config):
+        def count(bounds):
+            return int(rng.integers(bounds[0], bounds[1] + 1))
+
+        frames, side, carry = self.num_frames, self.side, self.carry
+        below = []
+        for _ in range(count(config.anatomy)):
+            make = anatomy.organ if rng.random() < 0.75 else anatomy.duct
+            below.append(make(rng, frames, side, config, carry))
+        for _ in range(count(config.accessories)):
+            if rng.random() < 0.5:
+                below.append(anatomy.accessory(rng, frames, side, config, carry))
+        number = max(count(config.instruments), config.min_objects - len(below))
+        above = [instruments.instrument(rng, frames, side, config) for _ in range(number)]
+        if rng.random() < config.p_thread:
+            above.insert(
+                int(rng.integers(0, len(above) + 1)), anatomy.thread(rng, frames, side, carry)
+            )
+        objects = below + above
+        if rng.random() < config.p_tissue_flap:
+            objects.append(anatomy.flap(rng, frames, side, config, carry))
+        return objects
+
+    def render(self, t: int):
+        """(image, labels, parts) of frame t; label k is objects[k - 1], 0 where unlabelled."""
+        side = self.side
+        image = self._tissue(t)
+        labels = np.zeros((side, side), np.uint8)
+        parts = np.zeros((side, side), np.uint8)
+        for index, thing in enumerate(self.objects):
+            warped = [(compositor.warp(p.sprite, p.matrices[t], side), p) for p in thing.pieces]
+            seen: list[tuple[tuple, Piece]] = [(w, p) for w, p in warped if w is not None]
+            if not seen:
+                continue
+            layers = [w for w, _ in seen]
+            if self.shadow_strength:
+                shift = self.shadow_way * thing.height
+                compositor.cast_shadow(
+                    image, layers, shift, self.shadow_softness, self.shadow_strength
+                )
+            label = 0 if thing.kind == "unlabelled" else index + 1
+            part_ids = [p.part for _, p in seen]
+            compositor.paint(image, labels, parts, layers, label, part_ids)
+        return image, labels, parts
+
+    def _tissue(self, t: int) -> np.ndarray:
+        side = self.side
+        if self.breath is None:
+            return self.canvas[:side, :side].copy()
+        inverse = np.linalg.inv(self.canvas_matrices[t])
+        grid_y, grid_x = np.mgrid[0:side, 0:side].astype(np.float32)
+        grid_x += np.float32(self.breath_phase[t]) * self.breath[0]
+        grid_y += np.float32(self.breath_phase[t]) * self.breath[1]
+        map_x = inverse[0, 0] * grid_x + inverse[0, 1] * grid_y + inverse[0, 2]
+        map_y = inverse[1, 0] * grid_x + inverse[1, 1] * grid_y + inverse[1, 2]
+        return cv2.remap(
+            self.canvas,
+            map_x.astype(np.float32),
+            map_y.astype(np.float32),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REFLECT_101,
+        )

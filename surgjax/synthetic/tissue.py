@@ -1,0 +1,142 @@
+"""The background: wet, folded, vascular tissue on a canvas a little larger than the frame.
+
+Path:    noise, shading -> [tissue] -> scene -> compositor
+Axes:    canvas [H, W, 3] float32 RGB, 0..1 with highlights above 1.
+Units:   pixels; `side` is the frame side the canvas serves.
+"""
+
+import colorsys
+
+import cv2
+import numpy as np
+
+from surgjax.synthetic import noise, shading
+
+PALETTE = {
+    "peritoneum": (0.72, 0.42, 0.41),
+    "rose": (0.66, 0.32, 0.33),
+    "muscle": (0.50, 0.16, 0.15),
+    "pale": (0.70, 0.60, 0.59),
+    "fat": (0.84, 0.62, 0.33),
+    "orange": (0.78, 0.45, 0.25),
+    "liver": (0.38, 0.15, 0.14),
+    "spleen": (0.42, 0.24, 0.33),
+    "fascia": (0.82, 0.76, 0.73),
+    "serosa": (0.55, 0.45, 0.50),
+    "clot": (0.20, 0.03, 0.04),
+    "char": (0.13, 0.09, 0.08),
+    "veil": (0.46, 0.48, 0.55),
+}
+_WEIGHTS = np.array([6, 6, 4, 4, 2, 2, 3, 2, 2, 2, 1.5, 0.7, 1], float)
+
+
+def tissue_colour(rng, p_wild: float) -> np.ndarray:
+    """One base colour: usually from the palette with jitter, sometimes any colour at all."""
+    if rng.random() < p_wild:
+        return np.array(colorsys.hsv_to_rgb(*rng.uniform((0, 0, 0.15), (1, 0.9, 1))), np.float32)
+    names = list(PALETTE)
+    base = np.array(PALETTE[names[rng.choice(len(names), p=_WEIGHTS / _WEIGHTS.sum())]])
+    jitter = rng.normal(0, 0.035, 3) + rng.normal(0, 0.06)
+    return np.clip(base + jitter, 0.02, 0.95).astype(np.float32)
+
+
+def lobules(rng, height: int, width: int) -> np.ndarray:
+    """Bulges side by side, as in fat, bowel and lobed organs; about 0..1."""
+    count = int(noise.log_uniform(rng, (6, 160)))
+    seeds = np.full((height, width), 255, np.uint8)
+    seeds[rng.integers(0, height, count), rng.integers(0, width, count)] = 0
+    distance = cv2.distanceTransform(seeds, cv2.DIST_L2, 3)
+    reach = rng.uniform(0.02, 0.09) * width
+    cells = rng.uniform(3, 9)
+    grid_x, grid_y = np.meshgrid(
+        np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
+    )
+    warped = cv2.remap(
+        distance,
+        grid_x + reach * noise.smooth_noise(rng, height, width, cells),
+        grid_y + reach * noise.smooth_noise(rng, height, width, cells),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
+    top = float(np.percentile(warped, 97)) + 1e-3
+    return np.sqrt(np.clip(1 - (warped / top) ** 2, 0, 1)).astype(np.float32)
+
+
+def vessels(rng, height: int, width: int, count: int) -> np.ndarray:
+    """Coverage [H, W] in 0..1 of branching, meandering vessels."""
+    drawing = np.zeros((height, width), np.uint8)
+    side = max(height, width)
+    stack = []
+    for _ in range(count):
+        start = rng.uniform((0, 0), (width, height))
+        stack.append((start, rng.uniform(0, 2 * np.pi), rng.uniform(0.25, 1.0), rng.uniform(1, 4)))
+    drawn = 0
+    while stack and drawn < 40:
+        point, heading, length, thickness = stack.pop()
+        drawn += 1
+        steps = max(4, int(24 * length))
+        turns = np.cumsum(rng.normal(0, 0.22, steps)) * rng.uniform(0.3, 1) + heading
+        stride = length * side / steps
+        path = point + np.cumsum(np.stack([np.cos(turns), np.sin(turns)], -1) * stride, 0)
+        width_px = max(1, round(thickness * side / 220))
+        fixed = np.round(path * 8).astype(np.int32)
+        shade = int(rng.integers(120, 256))
+        cv2.polylines(drawing, [fixed], False, shade, width_px, cv2.LINE_AA, 3)
+        if thickness > 1.2:
+            for at in rng.integers(1, steps, int(rng.integers(1, 4))):
+                side_turn = turns[at] + rng.choice((-1, 1)) * rng.uniform(0.4, 1.1)
+                stack.append((path[at], side_turn, length * rng.uniform(0.3, 0.7), thickness * 0.6))
+    soft = cv2.GaussianBlur(drawing, (0, 0), max(0.5, side / 500))
+    return soft.astype(np.float32) / 255
+
+
+def background(rng, height: int, width: int, config) -> np.ndarray:
+    """A full canvas of tissue, lit."""
+    side = max(height, width)
+    wild = config.p_wild_colour
+    relief = noise.fractal_noise(
+        rng, height, width, rng.uniform(1.2, 4), 4, rng.uniform(0.15, 0.45)
+    )
+    relief *= side * noise.log_uniform(rng, (0.008, 0.05))
+    colour = np.empty((height, width, 3), np.float32)
+    colour[:] = main = tissue_colour(rng, wild)
+    for _ in range(int(rng.integers(config.regions[0], config.regions[1] + 1)) - 1):
+        field = noise.fractal_noise(rng, height, width, rng.uniform(0.8, 3.5), 4, 0.45)
+        edge = rng.uniform(0.03, 0.6)
+        level = rng.uniform(-0.4, 1.0)
+        share = noise.smoothstep(field, level, level + edge)
+        other = main + rng.uniform(0.25, 1.0) * (tissue_colour(rng, wild) - main)
+        colour += share[..., None] * (other - colour)
+        # One tissue lies on the other: a step in height, and dark in the cleft below it.
+        relief += share * side * rng.uniform(0.0, 0.05)
+        if rng.random() < 0.6:
+            cleft = np.exp(-(((field - level) / (0.5 * edge + 0.08)) ** 2))
+            colour *= (1 - rng.uniform(0.1, 0.6) * cleft)[..., None]
+    if rng.random() < config.p_lobules:
+        bulge = lobules(rng, height, width)
+        where = 1.0
+        if rng.random() < 0.6:
+            where = noise.smoothstep(noise.smooth_noise(rng, height, width, 2.5), 0, 0.4)
+        relief += where * bulge * side * rng.uniform(0.015, 0.05)
+        crease = np.clip(1.1 * (1 - bulge), 0, 1) ** 2
+        colour *= (1 - rng.uniform(0.2, 0.7) * crease * where)[..., None]
+    mottle = noise.fractal_noise(rng, height, width, rng.uniform(6, 30), 4, 0.65)
+    colour *= (1 + rng.uniform(*config.tissue_texture) * mottle)[..., None]
+    tint = noise.fractal_noise(rng, height, width, rng.uniform(3, 10), 3)
+    colour += (tint * rng.uniform(0, 0.05))[..., None] * rng.normal(0, 1, 3).astype(np.float32)
+    if rng.random() < config.p_vessels:
+        cover = vessels(rng, height, width, int(rng.integers(2, 12))) * rng.uniform(0.3, 0.9)
+        blood = np.array((0.42, 0.05, 0.08) if rng.random() < 0.75 else (0.25, 0.18, 0.32))
+        colour += cover[..., None] * (blood.astype(np.float32) - colour)
+    if rng.random() < config.p_blood:
+        field = noise.fractal_noise(rng, height, width, rng.uniform(2, 8), 4)
+        level = rng.uniform(0.7, 1.7)
+        pool = noise.smoothstep(field, level, level + 0.15)[..., None] * rng.uniform(0.5, 1)
+        colour += pool * (np.array((0.30, 0.02, 0.03), np.float32) - colour)
+    np.clip(colour, 0.01, 1.0, out=colour)
+    cells = rng.uniform(12, 50)
+    fine = noise.fractal_noise(rng, height, width, cells, 2, 0.5)
+    where = noise.smoothstep(noise.smooth_noise(rng, height, width, 3), -0.8, 1.2)
+    relief += where * fine * side / cells * noise.log_uniform(rng, (0.006, 0.07))
+    gloss = rng.uniform(*config.tissue_gloss)
+    return shading.wet(rng, colour, relief, rng.uniform(0.6, 1.4), gloss)
