@@ -64,6 +64,9 @@ types: $(DEV) ## pyright
 imports: $(DEV) ## who may import whom
 	$(VENV)/bin/lint-imports
 
+parity-official: $(DEV) ## compare with the original PyTorch code, sam2 1.1.0 (not part of `make test`)
+	$(RUN) -m tests.parity.official
+
 format: $(DEV) ## let ruff fix and format
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
