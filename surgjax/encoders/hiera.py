@@ -95,7 +95,7 @@ class MultiScaleAttention(nn.Module):
 
 
 class MultiScaleBlock(nn.Module):
-    """A transformer block; where the width changes, the map is pooled and the shortcut projected."""
+    """A transformer block; where the width changes, the map is pooled, the shortcut projected."""
 
     in_features: int
     features: int

@@ -36,7 +36,7 @@ def project(x: jax.Array, kernel: jax.Array, bias: jax.Array, dtype: Dtype) -> j
 
 
 class Linear(nn.Module):
-    """A dense layer; `weights` gives its (kernel, bias) to callers that fold something into them."""
+    """A dense layer; `weights` gives (kernel, bias) to callers that fold something into them."""
 
     in_features: int
     features: int

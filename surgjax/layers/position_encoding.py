@@ -54,12 +54,12 @@ def axial_rope_table(side: int, channels: int, theta: float = 10000.0) -> np.nda
 
 @functools.lru_cache(maxsize=8)
 def rope_permutation(channels: int) -> np.ndarray:
-    """Channel order with even channels first: pair j of the rotation becomes (j, j + channels/2)."""
+    """Channel order with even channels first: pair j of the rotation is (j, j + channels/2)."""
     return np.concatenate([np.arange(0, channels, 2), np.arange(1, channels, 2)])
 
 
 def rotate(x: jax.Array, table: jax.Array) -> jax.Array:
-    """Rotates x [..., N, C] (channels in `rope_permutation` order) by table [2, N, C/2], float32."""
+    """Rotates x [..., N, C], channels in `rope_permutation` order, by table [2, N, C/2]."""
     half = x.shape[-1] // 2
     x = x.astype(jnp.float32)
     a, b = x[..., :half], x[..., half:]

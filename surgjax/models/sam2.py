@@ -35,7 +35,7 @@ _TRUNK_FIELDS = (
 
 
 class Sam2(nn.Module):
-    """Pure functions of (params, inputs), called with `model.apply({"params": p}, ..., method=m)`."""
+    """Pure functions of (params, inputs): `model.apply({"params": p}, ..., method="decode")`."""
 
     config: Sam2Config
     dtype: Dtype = jnp.float32
@@ -91,7 +91,7 @@ class Sam2(nn.Module):
         mask_logits: jax.Array,
         use_mask: jax.Array,
     ) -> DecoderOutput:
-        """Raw answers for s16 [B, h, w, d] (conditioned), mask prompt [B, S/4, S/4], use_mask [B]."""
+        """Raw answers for conditioned s16 [B, h, w, d]; mask prompt [B, S/4, S/4], use_mask [B]."""
         encoder = self.sam_prompt_encoder
         sparse, sparse_mask = encoder.encode_points(points)
         dense = encoder.encode_mask(mask_logits, use_mask)
@@ -136,14 +136,19 @@ class Sam2(nn.Module):
 
         s16 are the raw features (no memory, no `no_mem_embed`); points must be without valid ones.
         """
-        c = self.config
-        masks = masks.astype(jnp.float32)
-        high = masks * 20.0 - 10.0
-        low = resize_bilinear(high, (c.mask_size, c.mask_size), antialias=True)
-        prompt = self.mask_downsample(masks[..., None])[..., 0]
         everywhere = jnp.ones(masks.shape[0], bool)
-        output = self.decode(features, s16, points, prompt, everywhere)
-        pointer = self.select(output, ~everywhere).pointer
+        output = self.decode(features, s16, points, self.prompt_of_mask(masks), everywhere)
+        return self.answer_with_mask(masks, self.select(output, ~everywhere).pointer)
+
+    def prompt_of_mask(self, masks: jax.Array) -> jax.Array:
+        """The learned reduction of masks [B, S, S] to the decoder's mask prompt [B, S/4, S/4]."""
+        return self.mask_downsample(masks.astype(jnp.float32)[..., None])[..., 0]
+
+    def answer_with_mask(self, masks: jax.Array, pointer: jax.Array) -> MaskOutput:
+        """Masks [B, S, S] as the answer, with the pointer [B, d] that the decoder gave for them."""
+        c = self.config
+        high = masks.astype(jnp.float32) * 20.0 - 10.0
+        low = resize_bilinear(high, (c.mask_size, c.mask_size), antialias=True)
         present = (masks > 0).any((-2, -1))
         pointer = jnp.where(present[:, None], pointer, self.no_obj_ptr)
         three = jnp.broadcast_to(low[:, None], (low.shape[0], 3, *low.shape[1:]))
@@ -212,7 +217,7 @@ def abstract_params(config: Sam2Config) -> dict:
 
 
 def count_params(params: dict) -> int:
-    """Trainable scalars; the fixed Fourier matrix of the prompt encoder is a buffer, not counted."""
+    """Trainable scalars; the prompt encoder's fixed Fourier matrix is a buffer, not counted."""
     leaves = jax.tree_util.tree_flatten_with_path(params)[0]
     return sum(
         int(np.prod(leaf.shape)) for path, leaf in leaves if "gaussian_matrix" not in str(path)
