@@ -25,16 +25,6 @@ ORGANS = {  # name: base colours
 }
 
 
-def closed_curve(rng, radius: float, roughness: float, elongation: float) -> np.ndarray:
-    """A star-shaped outline [72, 2] about the origin."""
-    t = np.linspace(0, 2 * np.pi, 72, endpoint=False)
-    r = np.ones_like(t)
-    for order in range(2, 9):
-        r += roughness * rng.normal() / order**1.2 * np.cos(order * t + rng.uniform(0, 6.3))
-    r = np.clip(r, 0.35, 1.9) * radius
-    return np.stack([r * np.cos(t) * elongation, r * np.sin(t) / elongation], -1)
-
-
 def flesh(rng, alpha: np.ndarray, base: np.ndarray, config, roundness: float) -> np.ndarray:
     """Wet tissue colour over an inflated silhouette."""
     rows, columns = alpha.shape
@@ -55,7 +45,7 @@ def flesh(rng, alpha: np.ndarray, base: np.ndarray, config, roundness: float) ->
         field = noise.fractal_noise(rng, rows, columns, rng.uniform(1.5, 5), 3)
         colour += noise.smoothstep(field, 0.3, 1.3)[..., None] * (other - colour)
     if rng.random() < 0.5:
-        cover = tissue.vessels(rng, rows, columns, int(rng.integers(1, 5)))[..., None]
+        cover = tissue.vessels(rng, rows, columns, int(rng.integers(1, 4)))[..., None]
         colour += cover * rng.uniform(0.2, 0.7) * (np.array((0.4, 0.06, 0.08), np.float32) - colour)
     np.clip(colour, 0.01, 1, out=colour)
     return shading.wet(
@@ -86,7 +76,9 @@ def organ(rng, num_frames: int, side: int, config, carry) -> SceneObject:
     if rng.random() < config.p_wild_colour:
         base = np.array(colorsys.hsv_to_rgb(*rng.uniform((0, 0.1, 0.2), (1, 0.9, 0.95))))
     radius = noise.log_uniform(rng, (0.07, 0.30)) * side
-    outline = closed_curve(rng, radius, rng.uniform(0.02, 0.3), noise.log_uniform(rng, (0.65, 1.5)))
+    outline = tissue.closed_curve(
+        rng, radius, rng.uniform(0.02, 0.3), noise.log_uniform(rng, (0.65, 1.5))
+    )
     alpha, joint = _raster(outline)
     rgb = flesh(
         rng, alpha, np.clip(base, 0.02, 0.95).astype(np.float32), config, rng.uniform(0.4, 1)
@@ -121,7 +113,7 @@ def accessory(rng, num_frames: int, side: int, config, carry) -> SceneObject:
     if kind == "gauze":
         size = rng.uniform(0.08, 0.28) * side
         alpha, joint = _raster(
-            closed_curve(rng, size, rng.uniform(0.05, 0.25), rng.uniform(0.7, 1.4))
+            tissue.closed_curve(rng, size, rng.uniform(0.05, 0.25), rng.uniform(0.7, 1.4))
         )
         rows, columns = alpha.shape
         weave = np.sin(np.arange(columns) * rng.uniform(0.7, 2))[None] * np.sin(
@@ -161,7 +153,7 @@ def accessory(rng, num_frames: int, side: int, config, carry) -> SceneObject:
 def flap(rng, num_frames: int, side: int, config, carry) -> SceneObject:
     """Unlabelled tissue in front of everything else, mostly from below or from a side."""
     radius = rng.uniform(0.08, 0.28) * side
-    outline = closed_curve(rng, radius, rng.uniform(0.05, 0.3), rng.uniform(0.7, 1.7))
+    outline = tissue.closed_curve(rng, radius, rng.uniform(0.05, 0.3), rng.uniform(0.7, 1.7))
     alpha, joint = _raster(outline)
     rgb = flesh(rng, alpha, tissue.tissue_colour(rng, config.p_wild_colour), config, 1.0)
     piece = _lay(rng, sprites.Sprite(rgb, alpha, joint), side, carry, num_frames)

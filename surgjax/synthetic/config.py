@@ -24,13 +24,15 @@ class SceneConfig:
     min_objects: int = 1
 
     # Tissue.
-    regions: tuple[int, int] = (1, 4)  # patches of different tissue in the background
-    p_lobules: float = 0.4
+    regions: tuple[int, int] = (1, 3)  # patches of different tissue in the background
+    masses: tuple[int, int] = (0, 3)  # large unlabelled organs that fill the view
+    p_lobules: float = 0.35
     p_vessels: float = 0.65
-    p_blood: float = 0.3
-    p_wild_colour: float = 0.12  # colours no body has, so that shape must carry the decision
+    p_blood: float = 0.2
+    p_wild_scene: float = 0.15  # scenes in which surfaces may take any colour at all,
+    p_wild_colour: float = 0.5  # each with this probability: shape must carry the decision
     tissue_texture: Range = (0.02, 0.14)
-    tissue_gloss: Range = (0.1, 1.4)
+    tissue_gloss: Range = (0.1, 1.8)
 
     # Instruments.
     shaft_width: Range = (0.045, 0.30)  # log-uniform
@@ -42,6 +44,7 @@ class SceneConfig:
     p_stains: float = 0.5
     p_leave: float = 0.2  # per instrument and clip: goes out of view and comes back
     p_shadow: float = 0.85
+    p_same_set: float = 0.5  # per instrument: the materials of the scene's common set
 
     # Things in front.
     p_tissue_flap: float = 0.35  # unlabelled tissue lying over objects
@@ -52,12 +55,13 @@ class SceneConfig:
     camera_shift: Range = (0.0, 0.06)
     camera_rotation: Range = (0.0, 0.06)
     breathing: Range = (0.0, 0.012)
-    p_scope_circle: float = 0.2
-    vignette: Range = (0.0, 0.75)
-    exposure: Range = (0.55, 1.5)  # log-uniform
+    p_scope_circle: float = 0.15
+    p_bars: float = 0.1  # black columns or rows at the border
+    vignette: Range = (0.0, 0.95)
+    exposure: Range = (0.65, 2.0)  # log-uniform
     gamma: Range = (0.75, 1.35)  # log-uniform
     white_balance: float = 0.1
-    blur_px: Range = (0.35, 1.3)  # at 256 px; scales with the side
+    blur_px: Range = (0.3, 1.0)  # at 256 px; scales with the side
     p_motion_blur: float = 0.12
     noise: Range = (0.0, 0.035)
     p_jpeg: float = 0.6

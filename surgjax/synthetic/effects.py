@@ -28,7 +28,8 @@ class Optics:
         flicker = motion.tremor(rng, num_frames, 1, 0.02, 20)[:, 0] * (num_frames > 1)
         self.exposure = exposure * np.exp(flicker)
         self.gamma = noise.log_uniform(rng, config.gamma)
-        self.saturation = rng.uniform(0.45, 1.25)
+        saturation = rng.uniform(0.45, 1.25)
+        self.mix = np.float32(saturation * np.eye(3) + (1 - saturation) / 3)
         self.smoke = self._smoke(rng, side) if rng.random() < config.p_smoke else None
         self.smoke_drift = rng.normal(0, 0.01 * side, 2)
         self.smoke_level = rng.uniform(0.1, 0.6)
@@ -46,6 +47,10 @@ class Optics:
         low, high = config.jpeg_quality
         self.quality = int(rng.integers(low, high + 1)) if rng.random() < config.p_jpeg else None
         self.rim = None
+        if rng.random() < config.p_bars:  # unlit columns and rows, as recorders leave them
+            bars = (rng.uniform(0, 0.05, 4) * rng.integers(0, 2, 4) * side).astype(int)
+            self.rim = np.zeros((side, side), np.float32)
+            self.rim[bars[0] : side - bars[1], bars[2] : side - bars[3]] = 1
         if rng.random() < config.p_scope_circle:
             size, offset = rng.uniform(0.42, 0.66), rng.normal(0, 0.03, 2)
             far = np.sqrt((grid_x - offset[0]) ** 2 + (grid_y - offset[1]) ** 2)
@@ -79,9 +84,8 @@ class Optics:
             small = cv2.resize(image, (side // 4, side // 4), interpolation=cv2.INTER_AREA)
             glow = cv2.GaussianBlur(np.maximum(small - 0.8, 0), (0, 0), side / 80)
             image += self.bloom * cv2.resize(glow, (side, side))
-        grey = image.mean(-1, keepdims=True)
-        image = grey + np.float32(self.saturation) * (image - grey)
-        image = np.power(np.clip(image, 0, 1), np.float32(self.gamma))
+        image = cv2.transform(image, self.mix)
+        image = cv2.pow(np.clip(image, 0, 1), self.gamma)
         if self.streak is not None:
             image = cv2.filter2D(image, -1, self.streak)
         image = cv2.GaussianBlur(image, (0, 0), self.blur_px)

@@ -80,22 +80,26 @@ def _wrist_path(rng, num_frames: int, side: int, config):
     return pivot * side, path * side
 
 
-def instrument(rng, num_frames: int, side: int, config) -> SceneObject:
-    """One random instrument and its whole movement."""
+def instrument(rng, num_frames: int, side: int, config, looks=None) -> SceneObject:
+    """One random instrument and its whole movement.
+
+    `looks` (shaft and metal material) makes it resemble another of the same scene.
+    """
     kind = str(rng.choice(jaws.KINDS, p=_kind_weights()))
     width = noise.log_uniform(rng, config.shaft_width) * side
     pivot, at = _wrist_path(rng, num_frames, side, config)
-    if num_frames > 6 and rng.random() < config.p_leave:
-        gone = motion.absence(rng, num_frames)[:, None]
-        at = at + gone * (pivot - at) * 1.1
     toward = at - pivot
     distance = np.linalg.norm(toward, axis=1)
     theta = np.arctan2(toward[:, 1], toward[:, 0])
+    if num_frames > 6 and rng.random() < config.p_leave:
+        # Straight back along its own axis, far enough for wrist and jaws to go too.
+        away = motion.absence(rng, num_frames) * (config.reach[1] * side + 3.5 * width)
+        at = at - toward / distance[:, None] * away[:, None]
+        distance = distance + away
     zoom = 1 + motion.tremor(rng, num_frames, 1, 0.03, 30)[:, 0] * (num_frames > 1)
     wild = config.p_wild_colour
     stained = rng.random() < config.p_stains
-    body = sprites.draw_material(rng, "shaft", wild)
-    metal = sprites.draw_material(rng, "metal", wild)
+    body, metal = looks or draw_looks(rng, config)
     pieces = []
 
     length = float(max(distance.max() + 0.2 * side, 1.3 * side))
@@ -126,7 +130,13 @@ def instrument(rng, num_frames: int, side: int, config) -> SceneObject:
     if rng.random() < 0.5:
         middle.reverse()
     pieces = [*tips[:1], *middle, *tips[1:]] if rng.random() < 0.6 else [*middle, *tips]
-    return SceneObject(kind.replace("_", " "), kind, pieces, rng.uniform(0.01, 0.09) * side)
+    return SceneObject(kind.replace("_", " "), kind, pieces, rng.uniform(0.01, 0.14) * side)
+
+
+def draw_looks(rng, config) -> tuple[sprites.Material, sprites.Material]:
+    """Materials of a shaft and of its metal end."""
+    wild = config.p_wild_colour
+    return sprites.draw_material(rng, "shaft", wild), sprites.draw_material(rng, "metal", wild)
 
 
 def _kind_weights() -> np.ndarray:

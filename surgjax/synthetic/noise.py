@@ -12,6 +12,9 @@ import numpy as np
 def smooth_noise(rng, height: int, width: int, cells: float, stretch: float = 1.0) -> np.ndarray:
     """One octave: a coarse Gaussian grid, interpolated. `stretch` > 1 makes blobs longer in x."""
     longer = max(height, width)
+    if longer >= 96 and cells < longer / 12:  # a coarse field needs no fine grid
+        half = smooth_noise(rng, (height + 1) // 2, (width + 1) // 2, cells, stretch)
+        return cv2.resize(half, (width, height), interpolation=cv2.INTER_LINEAR)
     rows = max(1.0, cells * height / longer)
     columns = max(1.0, cells * width / longer / stretch)
     grid = rng.standard_normal((int(rows) + 4, int(columns) + 4), dtype=np.float32)

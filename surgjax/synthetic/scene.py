@@ -17,6 +17,8 @@ class Scene:
 
     def __init__(self, rng, num_frames: int, side: int, config):
         self.side, self.num_frames = side, num_frames
+        strange = rng.random() < config.p_wild_scene
+        config = config.replace(p_wild_colour=config.p_wild_colour if strange else 0.02)
         moving = num_frames > 1
         margin = int(0.09 * side) if moving else 0
         size = side + 2 * margin
@@ -30,8 +32,8 @@ class Scene:
         self.breath_phase = np.sin(2 * np.pi * np.arange(num_frames) / period + phase)
         light = rng.normal(0, 1, 2)
         self.shadow_way = light / (np.linalg.norm(light) + 1e-6)
-        self.shadow_strength = rng.uniform(0.15, 0.75) * (rng.random() < config.p_shadow)
-        self.shadow_softness = rng.uniform(0.006, 0.03) * side
+        self.shadow_strength = rng.uniform(0.15, 0.9) * (rng.random() < config.p_shadow)
+        self.shadow_softness = noise.log_uniform(rng, (0.004, 0.03)) * side
         self.objects = self._objects(rng, config)
 
     @staticmethod
@@ -66,7 +68,11 @@ class Scene:
             if rng.random() < 0.5:
                 below.append(anatomy.accessory(rng, frames, side, config, carry))
         number = max(count(config.instruments), config.min_objects - len(below))
-        above = [instruments.instrument(rng, frames, side, config) for _ in range(number)]
+        above = []
+        looks = instruments.draw_looks(rng, config)
+        for _ in range(number):  # instruments of one set look alike, and are told apart by place
+            own = looks if rng.random() < config.p_same_set else None
+            above.append(instruments.instrument(rng, frames, side, config, own))
         if rng.random() < config.p_thread:
             above.insert(
                 int(rng.integers(0, len(above) + 1)), anatomy.thread(rng, frames, side, carry)

@@ -30,7 +30,7 @@ def wet(rng, colour: np.ndarray, height: np.ndarray, relief: float, gloss: float
     half_x, half_y = lx * 0.5 + rng.normal(0, 0.1), ly * 0.5 + rng.normal(0, 0.1)
     half_z = 1.0 / np.sqrt(1 + half_x**2 + half_y**2)
     glint = np.maximum((nx * half_x + ny * half_y + nz) * half_z, 0.0)
-    tight = glint ** noise.log_uniform(rng, (25, 220))
+    tight = cv2.pow(glint, noise.log_uniform(rng, (25, 220)))
     # A flat patch facing the lamp would glare all over: keep only what stands out of its
     # neighbourhood, as a wet film on rough tissue does.
     broad = cv2.blur(tight, (2 * (height.shape[0] // 12) + 1,) * 2)
@@ -56,8 +56,9 @@ def hard(rng, colour, height, *, metal: float, gloss: float, rough: np.ndarray) 
     norm = 1 / np.sqrt(1 + tilt * tilt)
     facing = np.maximum((nx * lx + ny * ly + nz) * norm, 0)
     wave = rng.uniform(2, 7, 2)
-    mirror = np.sin(nx * wave[0] + ny * wave[1] + rng.uniform(0, 6.3) + 1.2 * rough)
-    mirror = np.clip(0.5 + rng.uniform(0.4, 1.0) * mirror, 0.02, 1.3)
+    swirl = noise.log_uniform(rng, (0.4, 3.5))
+    mirror = np.sin(nx * wave[0] + ny * wave[1] + rng.uniform(0, 6.3) + swirl * rough)
+    mirror = np.clip(0.5 + rng.uniform(0.4, 1.2) * mirror, 0.02, 1.5)
     ambient = rng.uniform(0.05, 0.4)
     light = (1 - metal) * (ambient + (1 - ambient) * facing) + metal * mirror
     spread = float(rng.uniform(12, 90))

@@ -26,7 +26,14 @@ class Sprite:
 
 
 METALS = np.array(
-    [(0.62, 0.62, 0.64), (0.42, 0.43, 0.45), (0.78, 0.78, 0.78), (0.25, 0.25, 0.27)], np.float32
+    [
+        (0.62, 0.62, 0.64),
+        (0.42, 0.43, 0.45),
+        (0.78, 0.78, 0.78),
+        (0.25, 0.25, 0.27),
+        (0.70, 0.54, 0.28),
+    ],
+    np.float32,
 )
 PLASTICS = np.array(
     [
@@ -112,7 +119,7 @@ def shaft(rng, length: float, width: float, material: Material, stained: bool) -
         cv2.fillPoly(alpha, [corners.astype(np.int32)], 0)
     rgb = _surface(rng, alpha, height, material, stretch=rng.uniform(1, 8))
     along = np.linspace(0, 1, columns, dtype=np.float32)
-    rgb *= (1 + rng.uniform(-0.5, 0.8) * (1 - along))[:, None]  # nearer the lamp, or away from it
+    rgb *= (1 + rng.uniform(-0.7, 1.6) * (1 - along))[:, None]  # nearer the lamp, or away from it
     for _ in range(int(rng.integers(0, 4))):  # rings near the working end
         at = columns - PAD - int(abs(rng.normal(0, 0.8)) * width) - 2
         wide = max(1, int(rng.uniform(0.03, 0.3) * width))
