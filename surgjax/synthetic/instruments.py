@@ -130,7 +130,7 @@ def instrument(rng, num_frames: int, side: int, config, looks=None) -> SceneObje
     if rng.random() < 0.5:
         middle.reverse()
     pieces = [*tips[:1], *middle, *tips[1:]] if rng.random() < 0.6 else [*middle, *tips]
-    return SceneObject(kind.replace("_", " "), kind, pieces, rng.uniform(0.01, 0.14) * side)
+    return SceneObject(jaws.NAMES.get(kind, kind), kind, pieces, rng.uniform(0.01, 0.14) * side)
 
 
 def draw_looks(rng, config) -> tuple[sprites.Material, sprites.Material]:

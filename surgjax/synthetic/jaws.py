@@ -11,6 +11,15 @@ import numpy as np
 PAIRED = ("grasper", "fenestrated", "scissors", "needle_driver", "bipolar", "clip_applier")
 SINGLE = ("hook", "suction", "probe", "cone")
 KINDS = PAIRED + SINGLE
+NAMES = {  # as people say it, where the kind is too short
+    "fenestrated": "fenestrated grasper",
+    "needle_driver": "needle driver",
+    "bipolar": "bipolar forceps",
+    "clip_applier": "clip applier",
+    "hook": "cautery hook",
+    "suction": "suction tube",
+    "cone": "cautery tip",
+}
 
 
 def _ribbon(centre: np.ndarray, half: np.ndarray) -> np.ndarray:
