@@ -10,9 +10,11 @@ Differs: torch.save and safetensors write in place, and leave half a file when t
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -59,7 +61,19 @@ def atomic_folder(
             else:
                 os.rename(temporary, path)  # POSIX lets a folder replace an empty one
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _remove(temporary)
+
+
+def reserve(folder: Path, size: int) -> None:
+    """Raises the OSError of a full disk before `size` bytes are written, not halfway.
+
+    Orbax writes from threads of its own, which report a full disk with tracebacks on stderr.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with tempfile.TemporaryFile(dir=folder) as file:  # has no name, so nothing can stay
+            os.posix_fallocate(file.fileno(), 0, size)
+    elif shutil.disk_usage(folder).free < size:  # macOS, Windows
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def check_output_folder(path: str | os.PathLike[str], overwrite: bool) -> None:
@@ -104,6 +118,15 @@ def _parents_of(path: Path) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 parent.rmdir()
         raise
+
+
+def _remove(folder: Path) -> None:
+    """Removes a tree, though a writer's thread may still add to it for a moment."""
+    for _ in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
 
 
 def _umask() -> int:

@@ -10,13 +10,16 @@ Differs: Orbax alone restores whatever tree it finds. Here the tree is checked a
          table before a byte is read, restored onto an abstract target, and summed afterwards.
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from surgjax.checkpoints.atomic import atomic_folder
+from absl import logging
+
+from surgjax.checkpoints.atomic import atomic_folder, reserve
 from surgjax.checkpoints.config_json import config_from_dict, config_to_json
 from surgjax.checkpoints.errors import CheckpointError
 from surgjax.checkpoints.fingerprint import content_sha256, tensor_records
@@ -29,6 +32,7 @@ from surgjax.models.variants import Sam2Config
 FORMAT = "surgjax-params-1"
 CONFIG_FILE = "config.json"
 PARAMS_FOLDER = "params"
+_OVERHEAD = 2**20  # bytes that Orbax's own records and ours take, generously
 
 
 def is_params_folder(path: Path) -> bool:
@@ -60,9 +64,15 @@ def write_params(
     for row in tables.table(config):
         set_leaf(tree, row.path, flat["/".join(row.path)].astype("float32", copy=False))
     sha256 = content_sha256(tensor_records(tree, config))
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(folder.absolute() / PARAMS_FOLDER, tree)
-        checkpointer.wait_until_finished()
+    reserve(folder, sum(array.nbytes for array in flat.values()) + _OVERHEAD)
+    try:
+        with _quiet(), ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(folder.absolute() / PARAMS_FOLDER, tree)
+            checkpointer.wait_until_finished()
+    except Exception as error:  # a full disk comes as whatever type the storage layer has
+        raise CheckpointError(
+            f"{folder / PARAMS_FOLDER}: cannot be written ({_first_line(error)})."
+        ) from None
     about = {
         "format": FORMAT,
         "config": json.loads(config_to_json(config)),
@@ -105,7 +115,7 @@ def _restore(folder: Path, config: Sam2Config) -> dict[str, Any]:
     target: dict[str, Any] = {}
     for row in tables.table(config):
         set_leaf(target, row.path, np.empty(row.params_shape, np.float32))
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _quiet(), ocp.StandardCheckpointer() as checkpointer:
         try:
             stored = checkpointer.metadata(folder)
             tree = getattr(stored, "item_metadata", stored)
@@ -124,6 +134,18 @@ def _restore(folder: Path, config: Sam2Config) -> dict[str, Any]:
     return jax.tree.map(np.asarray, restored)
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hides the thirty lines Orbax logs per folder at INFO; --verbosity=1 keeps them."""
+    before = logging.get_verbosity()
+    if before == logging.INFO:
+        logging.set_verbosity(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
 def _shapes(tree: Any, prefix: str = "") -> dict[str, tuple[tuple[int, ...], str]]:
     found: dict[str, tuple[tuple[int, ...], str]] = {}
     for name, value in tree.items():
@@ -135,5 +157,5 @@ def _shapes(tree: Any, prefix: str = "") -> dict[str, tuple[tuple[int, ...], str
 
 
 def _first_line(error: Exception) -> str:
-    lines: Collection[str] = str(error).strip().splitlines() or [type(error).__name__]
-    return next(iter(lines))[:300]
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300]

@@ -17,6 +17,7 @@ import numpy as np
 
 from surgjax.checkpoints.atomic import atomic_file
 from surgjax.checkpoints.config_json import METADATA_KEY, config_to_json
+from surgjax.checkpoints.errors import CheckpointError
 from surgjax.checkpoints.key_check import find_problems, raise_problems, shapes_of
 from surgjax.checkpoints.tables import sam2 as tables
 from surgjax.checkpoints.torch_writer import write_state_dict
@@ -88,9 +89,13 @@ def save_pt(path: str | os.PathLike[str], params: Mapping[str, Any], config: Sam
 def _write_safetensors(
     path: str | os.PathLike[str], state: dict[str, np.ndarray], config: Sam2Config
 ) -> None:
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     # "format" is what transformers looks for before it takes a file
     metadata = {"format": "pt", METADATA_KEY: config_to_json(config)}
     with atomic_file(Path(path)) as temporary:
-        save_file(state, temporary, metadata)
+        try:
+            save_file(state, temporary, metadata)
+        except SafetensorError as error:  # a full disk is no OSError here
+            raise CheckpointError(f"{path}: cannot be written ({error}).") from None

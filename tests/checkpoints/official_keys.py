@@ -1,0 +1,56 @@
+"""Names and shapes of the original code's state dicts: `python -m tests.checkpoints.official_keys`.
+
+Path:    sam2 1.1.0 (see tests/parity/official.py) -> [official_keys] -> official_keys.json
+Units:   none.
+Errors:  subprocess.CalledProcessError where the package cannot be installed.
+Source:  sam2 1.1.0 from PyPI, its models built from its own YAML files.
+Differs: the stored file keeps a sum of each listing, not the listing; `listing` is what is summed.
+"""
+
+import hashlib
+import importlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+GOLDEN = Path(__file__).with_suffix(".json")
+
+
+def listing(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """One line per tensor, sorted by name."""
+    return "".join(f"{name} {list(shape)}\n" for name, shape in sorted(shapes.items()))
+
+
+def summary(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int | str]:
+    """What the golden file keeps of a listing."""
+    sha = hashlib.sha256(listing(shapes).encode()).hexdigest()
+    return {"entries": len(shapes), "sha256": sha}
+
+
+def official_shapes(variant: str, version: str) -> dict[str, tuple[int, ...]]:
+    """The state dict of the original model, shapes only."""
+    import yaml
+
+    from tests.parity import official
+
+    official.fetch()
+    package = importlib.import_module("sam2")
+    folder = "sam2.1" if version == "2.1" else "sam2"
+    name = f"{folder}_hiera_{official.YAML[variant]}.yaml"
+    path = Path(package.__path__[0]) / "configs" / folder / name
+    model = official._instantiate(yaml.safe_load(path.read_text())["model"])
+    return {key: tuple(value.shape) for key, value in model.state_dict().items()}
+
+
+def main() -> None:
+    variants = ("tiny", "small", "base_plus", "large")
+    golden = {
+        f"{variant} {version}": summary(official_shapes(variant, version))
+        for variant in variants
+        for version in ("2.1", "2.0")
+    }
+    GOLDEN.write_text(json.dumps(golden, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
