@@ -96,6 +96,7 @@ class Stream:
     config: Sam2Config
     policy: MemoryPolicy
     dtype: jnp.dtype | type = jnp.float32
+    cond_slots: int = 16  # conditioning frames that the policy's bank holds
 
     @classmethod
     def create(
@@ -106,7 +107,7 @@ class Stream:
         cond_slots: int = 16,
     ) -> "Stream":
         """SAM 2's policy. Memories are kept in bfloat16 whatever the compute precision."""
-        return cls(config, recent(config, cond_slots, memory_dtype), dtype)
+        return cls(config, recent(config, cond_slots, memory_dtype), dtype, cond_slots)
 
     @property
     def model(self) -> Sam2:

@@ -106,11 +106,8 @@ class Sam2(nn.Module):
         dynamic allows the stability fallback (evaluation). The object pointer comes from the
         chosen candidate's token under multimask, and from token 0 otherwise, also after a fallback.
         """
-        c = self.config
         best = 1 + jnp.argmax(output.ious[:, 1:], -1)
-        single = jnp.zeros_like(best)
-        if dynamic and c.dynamic_multimask:
-            single = stability_choice(output, c.stability_delta, c.stability_threshold)
+        single = self.single_choice(output) if dynamic else jnp.zeros_like(best)
         choice = jnp.where(multimask, best, single)
         present = output.object_score > 0
         blanked = jnp.where(present[:, None, None, None], output.mask_logits, NO_OBJECT_LOGIT)
@@ -124,6 +121,13 @@ class Sam2(nn.Module):
             low_res_multimasks=blanked[:, 1:],
             multimask_ious=output.ious[:, 1:],
         )
+
+    def single_choice(self, output: DecoderOutput) -> jax.Array:
+        """Index [B] of the mask that answers when one mask is asked for."""
+        c = self.config
+        if not c.dynamic_multimask:
+            return jnp.zeros(output.ious.shape[:1], jnp.int32)
+        return stability_choice(output, c.stability_delta, c.stability_threshold)
 
     def object_pointer(self, token: jax.Array, present: jax.Array) -> jax.Array:
         """Pointer [B, d] of a decoder token [B, d]; absent objects get the learned stand-in."""
