@@ -28,7 +28,7 @@ IMAGES_PER_SHARD, CLIPS_PER_SHARD = 500, 50
 def _write(path: str, arrays: dict[str, np.ndarray]) -> None:
     partial = path + ".partial"
     with open(partial, "wb") as stream:
-        np.savez(stream, **arrays)
+        np.savez(stream, allow_pickle=False, **arrays)
     os.replace(partial, path)
 
 
@@ -88,7 +88,7 @@ def build(out: str, images: int, clips: int, frames: int, size: int, seed: int) 
 
 
 def main(argv=None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", required=True)
     parser.add_argument("--images", type=int, default=0)
     parser.add_argument("--clips", type=int, default=0)

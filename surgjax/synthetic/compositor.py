@@ -41,7 +41,8 @@ def cast_shadow(image: np.ndarray, layers, shift_xy, softness: float, strength: 
         view = cover[y0 : y0 + alpha.shape[0], x0 : x0 + alpha.shape[1]]
         np.maximum(view, alpha, out=view)
     grid = cv2.resize(cover, (small, small), interpolation=cv2.INTER_AREA).astype(np.float32)
-    move = np.float32([[1, 0, shift_xy[0] / _SHADOW_GRID], [0, 1, shift_xy[1] / _SHADOW_GRID]])
+    shift_x, shift_y = np.asarray(shift_xy) / _SHADOW_GRID
+    move = np.array([[1, 0, shift_x], [0, 1, shift_y]], np.float32)
     grid = cv2.warpAffine(grid, move, (small, small), borderMode=cv2.BORDER_REPLICATE)
     grid = cv2.GaussianBlur(grid, (0, 0), max(0.5, softness / _SHADOW_GRID))
     shade = cv2.resize(1 - strength / 255 * grid, (side, side), interpolation=cv2.INTER_LINEAR)

@@ -72,7 +72,9 @@ class SceneConfig:
             value = getattr(self, field.name)
             if isinstance(value, tuple) and value[0] > value[1]:
                 raise ValueError(f"SceneConfig.{field.name}: expected (low, high), found {value}.")
-            if field.name.startswith("p_") and not 0.0 <= value <= 1.0:
+            if not field.name.startswith("p_"):
+                continue
+            if not (isinstance(value, int | float) and 0.0 <= value <= 1.0):
                 raise ValueError(f"SceneConfig.{field.name}: expected 0..1, found {value}.")
 
     def replace(self, **changes) -> "SceneConfig":

@@ -29,7 +29,7 @@ class Optics:
         self.exposure = exposure * np.exp(flicker)
         self.gamma = noise.log_uniform(rng, config.gamma)
         saturation = rng.uniform(0.45, 1.25)
-        self.mix = np.float32(saturation * np.eye(3) + (1 - saturation) / 3)
+        self.mix = (saturation * np.eye(3) + (1 - saturation) / 3).astype(np.float32)
         self.smoke = self._smoke(rng, side) if rng.random() < config.p_smoke else None
         self.smoke_drift = rng.normal(0, 0.01 * side, 2)
         self.smoke_level = rng.uniform(0.1, 0.6)
@@ -76,7 +76,8 @@ class Optics:
         side = self.side
         image = image * (self.gain * np.float32(self.exposure[t]))
         if self.smoke is not None:
-            move = np.float32([[1, 0, self.smoke_drift[0] * t], [0, 1, self.smoke_drift[1] * t]])
+            drift_x, drift_y = self.smoke_drift * t
+            move = np.array([[1, 0, drift_x], [0, 1, drift_y]], np.float32)
             haze = cv2.warpAffine(self.smoke, move, (side, side), borderMode=cv2.BORDER_REFLECT)
             haze = haze * np.float32(self.smoke_level * max(self.smoke_swell[t], 0.2))
             image += haze[..., None] * (0.75 - image)
@@ -106,4 +107,7 @@ def _recompress(picture: np.ndarray, quality: int) -> np.ndarray:
     fine, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not fine:
         raise RuntimeError(f"OpenCV could not write a JPEG of {picture.shape} at {quality}.")
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    if decoded is None:
+        raise RuntimeError(f"OpenCV could not read back its own JPEG of {picture.shape}.")
+    return np.ascontiguousarray(decoded[..., ::-1])

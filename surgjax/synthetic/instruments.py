@@ -34,7 +34,7 @@ class SceneObject:
     height: float  # how far above the tissue, in pixels: how far its shadow falls
 
 
-def similarity(joint_xy, at_xy, angle, scale=1.0) -> np.ndarray:
+def similarity(joint_xy, at_xy, angle, scale: float | np.ndarray = 1.0) -> np.ndarray:
     """[T, 3, 3]: turns and scales about `joint_xy`, then puts it at `at_xy` ([T, 2])."""
     angle, scale = np.broadcast_arrays(np.asarray(angle, float), np.asarray(scale, float))
     at_xy = np.broadcast_to(at_xy, (*angle.shape, 2))
@@ -107,7 +107,8 @@ def instrument(rng, num_frames: int, side: int, config, looks=None) -> SceneObje
     lift = _taper(shaft, rng.uniform(*config.shaft_taper), length)
     shaft_piece = Piece(shaft, similarity((0, 0), at, theta, zoom) @ lift, SHAFT)
 
-    bend = motion.keyed_curve(rng, num_frames, *config.wrist_bend, rng.uniform(8, 20), 0.5)[:, 0]
+    low, high = config.wrist_bend
+    bend = motion.keyed_curve(rng, num_frames, low, high, rng.uniform(8, 20), 0.5)[:, 0]
     has_wrist = rng.random() >= config.p_no_wrist
     if kind in jaws.SINGLE:
         bend = bend * 0.3
@@ -157,7 +158,8 @@ def _tips(rng, kind, num_frames, width, hub, angle, zoom, config, looks) -> list
         return [Piece(picture, similarity(picture.joint_xy, hub, angle, zoom), JAWS)]
     thick = max(3.0, width * noise.log_uniform(rng, (0.2, 0.5)))
     outline, holes = jaws.jaw(rng, kind, length, thick)
-    opening = motion.keyed_curve(rng, num_frames, *config.jaw_opening, rng.uniform(4, 14), 0.8)
+    low, high = config.jaw_opening
+    opening = motion.keyed_curve(rng, num_frames, low, high, rng.uniform(4, 14), 0.8)
     opening = opening[:, 0] * rng.uniform(0.3, 1.0)
     yaw = motion.keyed_curve(rng, num_frames, -0.5, 0.5, rng.uniform(8, 18), 0.5)[:, 0]
     spread = width * rng.uniform(0.05, 0.28)

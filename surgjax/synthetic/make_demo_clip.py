@@ -82,7 +82,7 @@ def write_video(path: pathlib.Path, frames_u8: np.ndarray, fps: int, crf: int = 
 
 
 def main(argv=None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=pathlib.Path, default=ASSETS)
     out = parser.parse_args(argv).out
     out.mkdir(parents=True, exist_ok=True)

@@ -33,8 +33,10 @@ def wet(rng, colour: np.ndarray, height: np.ndarray, relief: float, gloss: float
     tight = cv2.pow(glint, noise.log_uniform(rng, (25, 220)))
     # A flat patch facing the lamp would glare all over: keep only what stands out of its
     # neighbourhood, as a wet film on rough tissue does.
+    rows, columns = height.shape
     broad = cv2.blur(tight, (2 * (height.shape[0] // 12) + 1,) * 2)
-    patch = noise.smoothstep(noise.smooth_noise(rng, *height.shape, rng.uniform(2, 8)), -0.5, 1.3)
+    patch = noise.smooth_noise(rng, rows, columns, rng.uniform(2, 8))
+    patch = noise.smoothstep(patch, -0.5, 1.3)
     shine = 1.6 * gloss * patch * np.clip(tight - broad * 1.1, 0, 1)
     return shaded + shine[..., None].astype(np.float32)
 

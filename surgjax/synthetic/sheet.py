@@ -61,7 +61,7 @@ def contact_sheet(seed: int, columns: int = 6, rows: int = 3, clips: int = 2, ti
 
 
 def main(argv=None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", required=True)
     parser.add_argument("--seed", type=int, default=10_000_000)
     flags = parser.parse_args(argv)

@@ -96,7 +96,7 @@ def _surface(rng, mask: np.ndarray, height: np.ndarray, material: Material, stre
 
 def _stain(rng, rgb: np.ndarray) -> None:
     """Blood and char smears, in place."""
-    field = noise.fractal_noise(rng, *rgb.shape[:2], rng.uniform(1.5, 6), 4)
+    field = noise.fractal_noise(rng, rgb.shape[0], rgb.shape[1], rng.uniform(1.5, 6), 4)
     level = rng.uniform(0.5, 1.8)
     share = noise.smoothstep(field, level, level + 0.5)[..., None] * rng.uniform(0.3, 0.9)
     tint = np.array((0.35, 0.04, 0.05) if rng.random() < 0.75 else (0.07, 0.05, 0.04), np.float32)

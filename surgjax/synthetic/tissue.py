@@ -106,7 +106,8 @@ def closed_curve(rng, radius: float, roughness: float, elongation: float) -> np.
 
 
 def _add_vessels(rng, colour: np.ndarray) -> None:
-    cover = vessels(rng, *colour.shape[:2], int(rng.integers(1, 7))) * rng.uniform(0.25, 0.8)
+    height, width = colour.shape[:2]
+    cover = vessels(rng, height, width, int(rng.integers(1, 7))) * rng.uniform(0.25, 0.8)
     blood = np.array((0.42, 0.05, 0.08) if rng.random() < 0.75 else (0.25, 0.18, 0.32), np.float32)
     colour += cover[..., None] * (blood - colour)
 
@@ -127,8 +128,9 @@ def _add_mass(rng, colour: np.ndarray, relief: np.ndarray, config) -> None:
     reach = shading.solid_height(small, rng.uniform(0.5, 1.2)) * 4
     dome = cv2.resize(cv2.GaussianBlur(reach, (0, 0), 1.5), (width, height)) * rng.uniform(0.1, 0.6)
     share = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 2.5)).astype(np.float32) / 255
-    move = np.float32([[1, 0, rng.normal(0, 0.02) * side], [0, 1, rng.normal(0, 0.02) * side]])
-    shadow = cv2.warpAffine(small.astype(np.float32) / 255, move / (1, 1, 4), small.shape[::-1])
+    shift_x, shift_y = rng.normal(0, 0.02, 2) * side / 4
+    move = np.array([[1, 0, shift_x], [0, 1, shift_y]], np.float32)
+    shadow = cv2.warpAffine(small.astype(np.float32) / 255, move, small.shape[::-1])
     shadow = cv2.GaussianBlur(shadow, (0, 0), rng.uniform(0.01, 0.04) * side / 4)
     colour *= 1 - rng.uniform(0.1, 0.8) * cv2.resize(shadow, (width, height))[..., None]
     own = np.empty_like(colour)
@@ -143,16 +145,11 @@ def _add_mass(rng, colour: np.ndarray, relief: np.ndarray, config) -> None:
     relief += share * (dome + rng.uniform(0, 0.5) * relief - relief)
 
 
-def background(rng, height: int, width: int, config) -> np.ndarray:
-    """A full canvas of tissue, lit."""
-    side = max(height, width)
-    wild = config.p_wild_colour
-    relief = noise.fractal_noise(
-        rng, height, width, rng.uniform(1.2, 4), 4, rng.uniform(0.15, 0.45)
-    )
-    relief *= side * noise.log_uniform(rng, (0.012, 0.07))
-    colour = np.empty((height, width, 3), np.float32)
-    colour[:] = main = tissue_colour(rng, wild)
+def _add_regions(rng, colour: np.ndarray, relief: np.ndarray, config) -> None:
+    """Patches of other tissue, in place: colour, a step in height, a dark cleft."""
+    height, width = relief.shape
+    side, wild = max(height, width), config.p_wild_colour
+    main = colour[0, 0].copy()
     for _ in range(int(rng.integers(config.regions[0], config.regions[1] + 1)) - 1):
         field = noise.fractal_noise(rng, height, width, rng.uniform(0.8, 3.5), 4, 0.45)
         edge = noise.log_uniform(rng, (0.06, 1.5))
@@ -165,14 +162,43 @@ def background(rng, height: int, width: int, config) -> np.ndarray:
         if rng.random() < 0.4:
             cleft = np.exp(-(((field - level) / (0.5 * edge + 0.08)) ** 2))
             colour *= (1 - rng.uniform(0.1, 0.6) * cleft)[..., None]
+
+
+def _add_lobules(rng, colour: np.ndarray, relief: np.ndarray) -> None:
+    """Bulges everywhere or in places, in place."""
+    height, width = relief.shape
+    side = max(height, width)
+    bulge = lobules(rng, height, width)
+    where = 1.0
+    if rng.random() < 0.6:
+        where = noise.smoothstep(noise.smooth_noise(rng, height, width, 2.5), 0, 0.4)
+    relief += where * bulge * side * rng.uniform(0.015, 0.05)
+    crease = np.clip(1.1 * (1 - bulge), 0, 1) ** 2
+    colour *= (1 - rng.uniform(0.2, 0.7) * crease * where)[..., None]
+
+
+def _add_blood(rng, colour: np.ndarray) -> None:
+    """Dark pools, in place."""
+    height, width = colour.shape[:2]
+    field = noise.fractal_noise(rng, height, width, rng.uniform(2, 8), 4)
+    level = rng.uniform(0.7, 1.7)
+    pool = noise.smoothstep(field, level, level + rng.uniform(0.15, 0.8))[..., None]
+    pool *= rng.uniform(0.5, 1)
+    colour += pool * (np.array((0.30, 0.02, 0.03), np.float32) - colour)
+
+
+def background(rng, height: int, width: int, config) -> np.ndarray:
+    """A full canvas of tissue, lit."""
+    side = max(height, width)
+    relief = noise.fractal_noise(
+        rng, height, width, rng.uniform(1.2, 4), 4, rng.uniform(0.15, 0.45)
+    )
+    relief *= side * noise.log_uniform(rng, (0.012, 0.07))
+    colour = np.empty((height, width, 3), np.float32)
+    colour[:] = tissue_colour(rng, config.p_wild_colour)
+    _add_regions(rng, colour, relief, config)
     if rng.random() < config.p_lobules:
-        bulge = lobules(rng, height, width)
-        where = 1.0
-        if rng.random() < 0.6:
-            where = noise.smoothstep(noise.smooth_noise(rng, height, width, 2.5), 0, 0.4)
-        relief += where * bulge * side * rng.uniform(0.015, 0.05)
-        crease = np.clip(1.1 * (1 - bulge), 0, 1) ** 2
-        colour *= (1 - rng.uniform(0.2, 0.7) * crease * where)[..., None]
+        _add_lobules(rng, colour, relief)
     for _ in range(int(rng.integers(config.masses[0], config.masses[1] + 1))):
         _add_mass(rng, colour, relief, config)
     mottle = noise.fractal_noise(rng, height, width, rng.uniform(6, 30), 4, 0.65)
@@ -184,11 +210,7 @@ def background(rng, height: int, width: int, config) -> np.ndarray:
     hollow = noise.smoothstep(noise.smooth_noise(rng, height, width, rng.uniform(1, 3)), 0, 1.5)
     colour *= (1 - rng.uniform(0, 0.85) * hollow)[..., None]  # recesses the lamp does not reach
     if rng.random() < config.p_blood:
-        field = noise.fractal_noise(rng, height, width, rng.uniform(2, 8), 4)
-        level = rng.uniform(0.7, 1.7)
-        pool = noise.smoothstep(field, level, level + rng.uniform(0.15, 0.8))[..., None]
-        pool *= rng.uniform(0.5, 1)
-        colour += pool * (np.array((0.30, 0.02, 0.03), np.float32) - colour)
+        _add_blood(rng, colour)
     np.clip(colour, 0.01, 1.0, out=colour)
     cells = rng.uniform(12, 50)
     fine = noise.fractal_noise(rng, height, width, cells, 2, 0.5)
