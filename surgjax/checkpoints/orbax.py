@@ -6,8 +6,8 @@ Units:   none.
 Errors:  CheckpointError naming the folder: not one of ours, a missing or damaged part, tensors
          that do not fit the config, or values that differ from the stored sum.
 Source:  orbax-checkpoint 0.12, StandardCheckpointer.
-Differs: Orbax alone restores whatever tree it finds. Here the tree is checked against the key
-         table before a byte is read, restored onto an abstract target, and summed afterwards.
+Differs: Orbax alone restores whatever tree it finds. Here the files' sizes and the tree are
+         checked before a weight is read, and the restored values against their sum.
 """
 
 import contextlib
@@ -78,6 +78,7 @@ def write_params(
         "config": json.loads(config_to_json(config)),
         "sha256": sha256,
         "source": source,
+        "files": _file_sizes(folder / PARAMS_FOLDER),
     }
     (folder / CONFIG_FILE).write_text(json.dumps(about, indent=1) + "\n")
     return sha256
@@ -94,6 +95,7 @@ def load_params(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Sam2Confi
         raise CheckpointError(f"{path / CONFIG_FILE}: expected format {FORMAT!r}.")
     try:
         config = config_from_dict(about.get("config"))
+        _check_files(path / PARAMS_FOLDER, about.get("files"))
         params = _restore(path / PARAMS_FOLDER, config)
         sha256 = content_sha256(tensor_records(params, config))
     except CheckpointError as error:
@@ -132,6 +134,25 @@ def _restore(folder: Path, config: Sam2Config) -> dict[str, Any]:
         except Exception as error:
             raise CheckpointError(f"cannot be restored ({_first_line(error)}).") from None
     return jax.tree.map(np.asarray, restored)
+
+
+def _file_sizes(folder: Path) -> dict[str, int]:
+    """Bytes of every file of the Orbax folder, by relative name."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {p.relative_to(folder).as_posix(): p.stat().st_size for p in files}
+
+
+def _check_files(folder: Path, expected: Any) -> None:
+    """Finds a folder that was copied in part; Orbax would report it from threads, at length."""
+    if not isinstance(expected, dict):
+        raise CheckpointError(f"lists no files in its {CONFIG_FILE}.")
+    found = _file_sizes(folder)
+    for name, size in expected.items():
+        if found.get(name) != size:
+            state = f"{found[name]} bytes" if name in found else "no such file"
+            raise CheckpointError(
+                f"is damaged: {PARAMS_FOLDER}/{name}: expected {size} bytes, found {state}."
+            )
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from surgjax.checkpoints.tables.sam2 import table
@@ -24,9 +25,10 @@ def random_state(
 ) -> dict[str, np.ndarray]:
     """Arrays of the right names and shapes, all different, cheap to make for 900 MB."""
     rng = np.random.default_rng(seed)
+    kind = np.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
     shapes = expected_shapes(config, layout)
     largest = max(int(np.prod(shape)) for shape in shapes.values())
-    pool = rng.standard_normal(min(_POOL, 2 * largest), np.float32).astype(dtype)
+    pool = rng.standard_normal(min(_POOL, 2 * largest), np.float32).astype(kind)
     state = {}
     for name, shape in shapes.items():
         size = int(np.prod(shape))
