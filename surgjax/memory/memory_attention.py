@@ -99,7 +99,7 @@ class MemoryAttentionLayer(nn.Module):
         """All slots at once, invalid ones masked."""
         attn, dtype = self.cross_attn_image, self.dtype
         b, m, n, width = memory.features.shape
-        spatial = memory.features.reshape(b, m * n, width)
+        spatial = memory.features.astype(jnp.float32).reshape(b, m * n, width)
         position = memory.slot_position[:, :, None] + memory.grid_position[None, None]
         keys = attn.keys(spatial + position.reshape(b, m * n, width), jnp.tile(table, (1, m, 1)))
         pointer_keys = attn.keys(memory.pointers + memory.pointer_position, None)
@@ -145,12 +145,12 @@ class PositionedMemory:
     """A MemoryRead with its positional parts, computed once for all layers."""
 
     def __init__(self, read: MemoryRead, time_table: jax.Array, pointer_position: jax.Array):
-        b, m, n, width = read.features.shape
+        b, _, n, width = read.features.shape
         side = round(n**0.5)
-        self.features = read.features.astype(jnp.float32) if m * n <= 4096 else read.features
+        self.features = read.features  # may be bfloat16; read as float32 where it is used
         self.count = read.count
         self.grid_position = jnp.asarray(sine_2d(side, side, width).reshape(n, width))
-        self.slot_position = time_table[read.time_index]
+        self.slot_position = jnp.asarray(time_table)[read.time_index]
         # A pointer of width d is d / D consecutive tokens of width D with one position.
         q, d = read.pointers.shape[1:]
         parts = d // width
