@@ -2,6 +2,7 @@
 
 import os
 from importlib.util import find_spec
+from pathlib import Path
 
 # Before jax is imported. Two xdist workers on two cores each keep to one thread; more would only
 # fight, and torch's own pool on top of XLA's slows both down several times.
@@ -10,6 +11,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     flags = os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false"
+
+# Compiling takes longer than running. Workers, child processes and the next run share one cache,
+# and no test touches the user's.
+_CACHE = str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "compiled")
+os.environ["SURGJAX_CACHE_DIR"] = os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
