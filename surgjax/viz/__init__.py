@@ -1,0 +1,1 @@
+"""Pictures of results: overlays, contact sheets, videos. Arrays in, arrays or files out."""
