@@ -1,0 +1,47 @@
+r"""Tracks prompted objects through a video and writes masks, an overlay and a summary.
+
+  python -m experiments.track --video=PATH --prompts=FILE.json --output=DIR
+
+Without --model and --checkpoint the bundled nano is used. `experiments.tracking` does the work.
+"""
+
+import dataclasses
+import sys
+from typing import Any
+
+from absl import app, flags
+
+from experiments.tracking import DIRECTIONS, MODELS, PRECISIONS, TrackOptions, TrackStopped, run
+from surgjax.inference.devices import DeviceError
+
+flags.DEFINE_string("video", None, "Video file, folder of JPEG/PNG, or one image.", required=True)
+flags.DEFINE_string("prompts", None, "Prompts: JSON in pixels, or a palette PNG.", required=True)
+flags.DEFINE_string("output", None, "Folder for the results.", required=True)
+flags.DEFINE_string("checkpoint", None, ".pt, .safetensors or Orbax folder.")
+flags.DEFINE_enum("model", None, MODELS, "Default: nano, or what --checkpoint holds.")
+flags.DEFINE_integer("image_size", None, "Default: 256 for nano, else 1024.")
+flags.DEFINE_enum("precision", "fp32", PRECISIONS, "Compute precision.")
+flags.DEFINE_enum("direction", "forward", DIRECTIONS, "Way through the video.")
+flags.DEFINE_bool("per_object_masks", False, "Also masks_per_object/<id>/.")
+flags.DEFINE_bool("overwrite", False, "Replace the results in --output.")
+flags.DEFINE_float("fps", 25.0, "Of overlay.mp4 where the source has no frame rate.")
+flags.DEFINE_bool("require_accelerator", False, "Fail where there is only a CPU.")
+flags.DEFINE_bool("random_weights", False, "Untrained weights, to try the command.")
+
+
+def main(argv: list[str]) -> None:
+    """Parses flags; bad input ends in one message and exit status 1."""
+    try:
+        if len(argv) > 1:
+            raise ValueError(f"unexpected argument {argv[1]}; flags are --name=value.")
+        names = [field.name for field in dataclasses.fields(TrackOptions)]
+        values: dict[str, Any] = {name: flags.FLAGS[name].value for name in names}
+        run(TrackOptions(**values))
+    except (ValueError, OSError, DeviceError, TrackStopped) as error:
+        sys.exit(f"track: {error}")
+    except KeyboardInterrupt:
+        sys.exit("track: interrupted.")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,56 @@
+"""Which device JAX computes on, said aloud.
+
+Path:    [devices] -> launchers
+Errors:  DeviceError when an accelerator is required and there is none.
+Source:  ours.
+Differs: JAX falls back to the CPU with at most a warning; users then wait hours for minutes' work.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+_NVIDIA = ("/proc/driver/nvidia/version", "/dev/nvidia0")
+
+
+class DeviceError(RuntimeError):
+    """The device that was asked for is not there."""
+
+
+def describe_devices() -> str:
+    """One line: kind, number, platform and JAX version."""
+    import jax
+
+    devices = jax.devices()
+    first = devices[0]
+    if first.platform == "cpu":
+        what = f"cpu ({os.cpu_count()} cores)"
+    else:
+        what = f"{len(devices)} x {first.device_kind} ({first.platform})"
+    return f"{what}, jax {jax.__version__}"
+
+
+def has_accelerator() -> bool:
+    """True where JAX computes on anything but the CPU."""
+    import jax
+
+    return any(device.platform != "cpu" for device in jax.devices())
+
+
+def unused_gpu(signs: Sequence[str] = _NVIDIA) -> bool:
+    """True where an NVIDIA driver is present but JAX does not use it."""
+    return not has_accelerator() and any(Path(sign).exists() for sign in signs)
+
+
+def require_accelerator() -> None:
+    """Raises DeviceError where JAX would compute on the CPU."""
+    if has_accelerator():
+        return
+    hint = (
+        "An NVIDIA driver is present: install the extra 'cuda' (pip install 'surgjax[cuda]')."
+        if unused_gpu()
+        else "Install the extra 'cuda' or 'tpu' on a machine that has one, or leave the flag out."
+    )
+    raise DeviceError(
+        f"an accelerator is required, and JAX found only {describe_devices()}. {hint}"
+    )

@@ -1,0 +1,55 @@
+"""How far a loop over frames is, how fast, and how long it will take.
+
+Path:    [progress] -> launchers
+Units:   seconds and frames per second of wall time.
+Source:  ours.
+Differs: one line that is rewritten on a terminal, one line every few seconds in a log file.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+
+def _clock_text(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+class Progress:
+    """`step` after each frame; `finish` at the end, also of a loop that was cut short."""
+
+    def __init__(
+        self,
+        what: str,
+        total: int,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ):
+        self.what, self.total, self.done = what, total, 0
+        self._stream = stream or sys.stderr
+        self._clock = clock
+        self._start = self._shown = clock()
+        self._terminal = self._stream.isatty()
+
+    def step(self) -> None:
+        self.done += 1
+        now = self._clock()
+        if now - self._shown >= (0.2 if self._terminal else 5.0):
+            self._shown = now
+            self._print(now, "\r" if self._terminal else "", "" if self._terminal else "\n")
+
+    def finish(self) -> None:
+        self._print(self._clock(), "\r" if self._terminal else "", "\n")
+
+    def _print(self, now: float, start: str, end: str) -> None:
+        elapsed = max(now - self._start, 1e-9)
+        rate = self.done / elapsed
+        if self.done >= self.total or not rate:
+            rest = f"{_clock_text(elapsed)} in all"
+        else:
+            rest = f"{_clock_text((self.total - self.done) / rate)} left"
+        line = f"{self.what}: {self.done}/{self.total} frames, {rate:.1f} frames/s, {rest}"
+        print(f"{start}{line:<70}" if start else line, end=end, file=self._stream, flush=True)

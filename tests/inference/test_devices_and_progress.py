@@ -1,0 +1,85 @@
+"""The lines a user sees while waiting, and the two refusals behind them."""
+
+import io
+
+import jax
+import pytest
+
+from surgjax.inference import compilation_cache, devices, progress, versions
+
+
+def test_device_banner_names_platform_and_jax():
+    line = devices.describe_devices()
+    assert jax.__version__ in line
+    assert jax.devices()[0].platform in line
+
+
+def test_no_accelerator_is_an_error_with_a_hint(monkeypatch):
+    monkeypatch.setattr(devices, "has_accelerator", lambda: False)
+    monkeypatch.setattr(devices, "unused_gpu", lambda: False)
+    with pytest.raises(devices.DeviceError, match="an accelerator is required, and JAX found only"):
+        devices.require_accelerator()
+    monkeypatch.setattr(devices, "unused_gpu", lambda: True)
+    with pytest.raises(devices.DeviceError, match=r"driver is present: .*surgjax\[cuda\]"):
+        devices.require_accelerator()
+    monkeypatch.setattr(devices, "has_accelerator", lambda: True)
+    devices.require_accelerator()
+
+
+def test_unused_gpu_needs_a_driver_and_no_accelerator(tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "has_accelerator", lambda: False)
+    assert not devices.unused_gpu([str(tmp_path / "none")])
+    assert devices.unused_gpu([str(tmp_path)])
+    monkeypatch.setattr(devices, "has_accelerator", lambda: True)
+    assert not devices.unused_gpu([str(tmp_path)])
+
+
+def test_cache_folder_follows_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("SURGJAX_CACHE_DIR", str(tmp_path / "c"))
+    assert compilation_cache.cache_folder() == tmp_path / "c"
+    monkeypatch.delenv("SURGJAX_CACHE_DIR")
+    monkeypatch.setattr(compilation_cache.sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert compilation_cache.cache_folder() == tmp_path / "surgjax" / "compiled"
+
+
+def test_cache_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SURGJAX_CACHE_DIR", str(tmp_path / "file"))
+    with pytest.raises(OSError, match="exists"):
+        compilation_cache.enable_cache()
+
+
+def test_progress_says_speed_and_time_left():
+    now = [0.0]
+    stream = io.StringIO()
+    bar = progress.Progress("tracking", 100, stream, clock=lambda: now[0])
+    for _ in range(20):
+        now[0] += 1.0
+        bar.step()
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "tracking: 5/100 frames, 1.0 frames/s, 1:35 left"
+    assert len(lines) == 4  # a log file gets a line every five seconds
+    now[0] += 3600
+    bar.finish()
+    assert (
+        stream.getvalue().splitlines()[-1].startswith("tracking: 20/100 frames, 0.0 frames/s, 4:")
+    )
+
+
+def test_progress_of_a_whole_loop_says_how_long_it_took():
+    now = [0.0]
+    stream = io.StringIO()
+    bar = progress.Progress("drawing", 2, stream, clock=lambda: now[0])
+    for _ in range(2):
+        now[0] += 0.5
+        bar.step()
+    bar.finish()
+    assert stream.getvalue() == "drawing: 2/2 frames, 2.0 frames/s, 0:01 in all\n"
+
+
+def test_versions_cover_every_package():
+    found = versions.package_versions()
+    assert found["jax"] == jax.__version__
+    assert set(found) == {"python", "surgjax", *versions.PACKAGES}
+    assert all(found.values())
