@@ -11,7 +11,7 @@ Differs: nothing is lost on the way: import and export are permutations, equal b
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -68,10 +68,28 @@ def export_hugging_face(params: Mapping[str, Any], config: Sam2Config) -> dict[s
 
 
 def save_safetensors(
-    path: str | os.PathLike[str], params: Mapping[str, Any], config: Sam2Config
+    path: str | os.PathLike[str],
+    params: Mapping[str, Any],
+    config: Sam2Config,
+    dtype: Literal["float32", "float16"] = "float32",
 ) -> None:
-    """Writes official names, with the config in the metadata, so that any size loads again."""
-    _write_safetensors(path, export_official(params, config), config)
+    """Writes official names, with the config in the metadata, so that any size loads again.
+
+    float16 halves the file and rounds the weights; they load as float32 again.
+    """
+    state = export_official(params, config)
+    if dtype == "float16":
+        state = {name: _to_float16(name, array) for name, array in state.items()}
+    elif dtype != "float32":
+        raise ValueError(f"dtype {dtype!r}, expected float32 or float16.")
+    _write_safetensors(path, state, config)
+
+
+def _to_float16(name: str, array: np.ndarray) -> np.ndarray:
+    limit = np.finfo(np.float16).max
+    if not (np.abs(array) <= limit).all():
+        raise CheckpointError(f"{name} holds values beyond ±{limit:g}, the range of float16.")
+    return array.astype(np.float16)
 
 
 def save_hugging_face(

@@ -7,6 +7,7 @@ Source:  sam2 1.1.0 from PyPI, its models built from its own YAML files.
 Differs: the stored file keeps a sum of each listing, not the listing; `listing` is what is summed.
 """
 
+import argparse
 import hashlib
 import importlib
 import json
@@ -43,6 +44,7 @@ def official_shapes(variant: str, version: str) -> dict[str, tuple[int, ...]]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     variants = ("tiny", "small", "base_plus", "large")
     golden = {
         f"{variant} {version}": summary(official_shapes(variant, version))

@@ -131,6 +131,21 @@ def test_sixteen_bit_files_become_float32_exactly(tmp_path, dtype):
     assert same_bits(exported, {n: a.astype(np.float32) for n, a in state.items()})
 
 
+def test_our_safetensors_can_be_half_the_size(tmp_path):
+    params = random_params()
+    for dtype in ("float32", "float16"):
+        save_safetensors(tmp_path / dtype, params, DEBUG, dtype=dtype)
+    sizes = {p.name: p.stat().st_size for p in tmp_path.iterdir()}
+    assert sizes["float16"] < 0.55 * sizes["float32"]
+    found = flatten(load(tmp_path / "float16").params)
+    rounded = {n: a.astype(np.float16).astype(np.float32) for n, a in flatten(params).items()}
+    assert same_bits(found, rounded)
+    for value in (1e5, np.inf, np.nan):
+        params["no_mem_embed"][0, 0, 0] = value
+        with pytest.raises(CheckpointError, match="no_mem_embed holds values beyond ±65504"):
+            save_safetensors(tmp_path / "float16", params, DEBUG, dtype="float16")
+
+
 def test_params_are_writable_arrays_of_their_own():
     state = random_state()
     params = import_params(state, DEBUG)

@@ -1,6 +1,7 @@
 """`load`: names, kinds of files told by content, sums, and no torch on the way."""
 
 import hashlib
+import importlib.resources
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ from safetensors.numpy import save_file
 
 from surgjax.checkpoints import CheckpointError, load, save_pt, save_safetensors
 from surgjax.checkpoints.torch_export import flatten
+from surgjax.models.variants import get_config
 from tests.checkpoints.weights import DEBUG, random_params, random_state, same_bits
 
 
@@ -88,8 +90,6 @@ def test_names():
 
 
 def test_the_bundled_name_reads_the_asset(file, monkeypatch):
-    import importlib.resources
-
     monkeypatch.setattr(importlib.resources, "files", lambda _: file.parent)
     with pytest.raises(CheckpointError, match="expected surgjax/assets/nano.safetensors"):
         load("nano")
@@ -98,6 +98,14 @@ def test_the_bundled_name_reads_the_asset(file, monkeypatch):
     loaded = load("nano")
     assert loaded.source == "bundled:nano" and loaded.sha256 == load(file).sha256
     assert same_bits(flatten(loaded.params), flatten(random_params()))
+
+
+def test_the_bundled_nano_loads_and_is_small():
+    loaded = load("nano")
+    assert loaded.config == get_config("nano")
+    asset = importlib.resources.files("surgjax").joinpath("assets", "nano.safetensors")
+    assert len(asset.read_bytes()) <= 20_000_000
+    assert all(np.isfinite(a).all() for a in flatten(loaded.params).values())
 
 
 def test_loading_imports_neither_torch_nor_tensorflow_and_orbax_only_for_folders(tmp_path):
