@@ -1,0 +1,1 @@
+"""Runs of promptable SAM 2."""

@@ -1,0 +1,84 @@
+"""Trains promptable SAM 2 on generated scenes: builds the parts, then calls the loop."""
+
+import functools
+import pathlib
+import tempfile
+
+import jax
+import jax.numpy as jnp
+from absl import app, flags
+from ml_collections import ConfigDict, config_flags
+
+from surgjax import train
+from surgjax.losses import LossWeights
+from surgjax.models import sam2, variants
+from surgjax.synthetic import build
+from surgjax.train import scene_batches
+from surgjax.train.steps import promptable
+
+_CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints and logs.", required=True)
+_COMPILE_CACHE = flags.DEFINE_string("compile_cache", None, "Folder that keeps compiled steps.")
+
+_LOSSES = {"image": promptable.image_loss, "clip": promptable.clip_loss}
+
+
+def _loss_fn(config: ConfigDict, options: scene_batches.BatchOptions) -> train.loop.LossFn:
+    variant = variants.get_config(config.model.variant, image_size=options.size)
+    model = sam2.Sam2(variant, jnp.dtype(config.dtype))
+    prompts = promptable.PromptOptions(
+        **config.prompts, loss_size=options.size // 2, weights=LossWeights(**config.loss)
+    )
+    loss = _LOSSES[options.kind]
+    return lambda params, batch, key: loss(model, params, batch, key, prompts)
+
+
+def _write_scenes(folder: str) -> str:
+    """A few tiny scenes for a debug run, where the config names no shards."""
+    build.build(folder, images=4, clips=2, frames=8, size=64, seed=0)
+    return folder
+
+
+def run(config: ConfigDict, workdir: str) -> train.TrainState:
+    """Everything but flag parsing, so that tests and notebooks call the same code."""
+    data = config.train_data
+    kinds = {
+        name: scene_batches.BatchOptions(**options)
+        for name, options in data.items()
+        if name != "folder"
+    }
+    stages = [train.Stage(stage["steps"], stage["shares"]) for stage in config.stages]
+    total = sum(stage.steps for stage in stages)
+    optimizer = train.build_optimizer(train.OptimizerOptions(**config.optim), total)
+    params = sam2.init_params(variants.get_config(config.model.variant), config.seed)
+    state = train.init_state(jax.tree.map(jnp.asarray, params), optimizer, config.seed)
+    pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
+    (pathlib.Path(workdir) / "config.json").write_text(config.to_json_best_effort(indent=2))
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = data.folder.split(",") if data.folder else [_write_scenes(scratch)]
+        batches = {
+            name: functools.partial(scene_batches.scene_batches, folders, options, config.seed + i)
+            for i, (name, options) in enumerate(kinds.items())
+        }
+        return train.fit(
+            state=state,
+            loss_fns={name: _loss_fn(config, options) for name, options in kinds.items()},
+            batches=batches,
+            stages=stages,
+            optimizer=optimizer,
+            workdir=workdir,
+            seed=config.seed,
+            ema_decay=config.ema_decay,
+            log_every=config.log_every,
+            checkpoint_every=config.checkpoint_every,
+        )
+
+
+def main(_):
+    if _COMPILE_CACHE.value:
+        jax.config.update("jax_compilation_cache_dir", _COMPILE_CACHE.value)
+    run(_CONFIG.value, _WORKDIR.value)
+
+
+if __name__ == "__main__":
+    app.run(main)

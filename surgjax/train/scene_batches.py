@@ -1,0 +1,268 @@
+"""Batches of generated scenes: shards in a folder, objects drawn per scene, cheap augmentation.
+
+Path:    surgjax.synthetic -> shards -> [scene_batches] -> SceneBatch -> train step
+Axes:    N scenes of a shard, T frames, O objects, H W pixels of the shard, S of the batch.
+Units:   frames uint8 RGB; labels uint8 instance ids (0 background); parts uint8 part ids.
+Errors:  ValueError naming the folder or file when there is no shard, a key is missing or a scene
+         of a held-out seed turns up in training data.
+Source:  SAM 2's transforms (arXiv:2408.00714) for the kinds of augmentation; strengths are ours.
+Differs: colour is changed far more than SAM 2 does, to carry generated scenes over to real tissue.
+         Besides instances, their connected components and parts are objects too.
+"""
+
+import dataclasses
+import os
+import pathlib
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+
+from surgjax.train.steps.promptable import SceneBatch
+
+HELD_OUT_SEED = 10_000_000  # scenes from this seed on are for evaluation only
+_MIN_AREA = 0.001  # of the image, for an object to be prompted
+_KEYS = {
+    "image": ("images", "labels", "parts", "seeds"),
+    "clip": ("frames", "labels", "parts", "seeds"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchOptions:
+    """What one kind of batch looks like."""
+
+    kind: str = "image"  # or "clip"
+    size: int = 256  # pixels, square
+    batch: int = 8
+    objects: int = 4
+    frames: int = 1
+    max_stride: int = 2  # frames of the source clip between two tracked frames
+    max_gap: int = 6  # and between the prompted frame and the first tracked one
+
+
+class ShardFolder:
+    """Shards `images_*.npz` or `clips_*.npz`, kept in memory; new ones are taken up."""
+
+    def __init__(self, folders: Sequence[str | os.PathLike], kind: str, max_scenes: int = 40_000):
+        if kind not in _KEYS:
+            raise ValueError(f"kind must be one of {sorted(_KEYS)}, found {kind!r}.")
+        self._folders = [pathlib.Path(folder) for folder in folders]
+        self._kind, self._max_scenes = kind, max_scenes
+        self._seen: set[pathlib.Path] = set()
+        self._shards: list[dict[str, np.ndarray]] = []
+        self.refresh()
+        if not self._shards:
+            where = ", ".join(map(str, self._folders))
+            raise ValueError(f"{where}: no {self._kind}s_*.npz shard found.")
+
+    def refresh(self) -> None:
+        """Loads shards that have appeared since the last call, up to `max_scenes`."""
+        paths = [path for folder in self._folders for path in folder.glob(f"{self._kind}s_*.npz")]
+        for path in sorted(paths):
+            if path in self._seen or len(self) >= self._max_scenes:
+                continue
+            with np.load(path) as arrays:
+                missing = [key for key in _KEYS[self._kind] if key not in arrays]
+                if missing:
+                    raise ValueError(f"{path}: keys {missing} are missing, found {arrays.files}.")
+                shard = {key: arrays[key] for key in _KEYS[self._kind]}
+            if shard["seeds"].max() >= HELD_OUT_SEED:
+                raise ValueError(f"{path}: seed {shard['seeds'].max()} is held out for evaluation.")
+            self._seen.add(path)
+            self._shards.append(shard)
+
+    def __len__(self) -> int:
+        return sum(len(shard["seeds"]) for shard in self._shards)
+
+    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """One scene: frames [T, H, W, 3], labels [T, H, W], parts [T, H, W]; T = 1 for images."""
+        index = int(rng.integers(len(self)))
+        for shard in self._shards:
+            if index < len(shard["seeds"]):
+                frames, labels, parts = (shard[key][index] for key in _KEYS[self._kind][:3])
+                if self._kind == "image":
+                    return frames[None], labels[None], parts[None]
+                return frames, labels, parts
+            index -= len(shard["seeds"])
+        raise AssertionError("index within the shards' total")
+
+
+def draw_objects(
+    rng: np.random.Generator, labels: np.ndarray, parts: np.ndarray, objects: int, whole: bool
+) -> list[tuple[int, int | None, np.ndarray | None]]:
+    """Up to `objects` descriptions (label, part or None, component mask or None) of one frame.
+
+    Instances come first in random order; then, for images, parts and components of instances fill
+    the slots that are left. With `whole`, only instances are drawn.
+    """
+    least = _MIN_AREA * labels.size
+    counts = np.bincount(labels.ravel(), minlength=1)
+    ids = [int(i) for i in np.nonzero(counts >= least)[0] if i > 0]
+    rng.shuffle(ids)
+    found: list[tuple[int, int | None, np.ndarray | None]] = [(i, None, None) for i in ids]
+    if whole:
+        return found[:objects]
+    keep = max(1, objects - 1)  # a slot or more for parts and components
+    extra: list[tuple[int, int | None, np.ndarray | None]] = []
+    for i in ids:
+        inside = labels == i
+        part_counts = np.bincount(parts[inside].ravel(), minlength=1)
+        extra += [(i, int(p), None) for p in np.nonzero(part_counts >= least)[0] if p > 0]
+        count, components, stats, _ = cv2.connectedComponentsWithStats(inside.astype(np.uint8))
+        if count > 2:  # background, and at least two pieces
+            large = [c for c in range(1, count) if stats[c, cv2.CC_STAT_AREA] >= least]
+            extra += [(i, None, components == c) for c in large]
+    rng.shuffle(extra)
+    return (found[:keep] + extra + found[keep:])[:objects]
+
+
+def _warp(rng: np.random.Generator, height: int, width: int, size: int) -> np.ndarray:
+    """Affine map of the source to a size x size crop: flips, rotation, scale, stretch, shift."""
+    scale = np.exp(rng.uniform(np.log(0.8), np.log(2.0)))
+    stretch = np.exp(rng.uniform(-0.2, 0.2))
+    angle = rng.uniform(-25, 25) * np.pi / 180
+    if rng.random() < 0.2:
+        angle += rng.choice([0.5, 1.0, 1.5]) * np.pi
+    flip = rng.choice([-1.0, 1.0])
+    zoom = np.diag([scale * stretch * flip * size / width, scale / stretch * size / height])
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = turn @ zoom
+    reach = 0.5 * max(0.0, 1 - 1 / scale) + 0.08  # keep most of the scene in view
+    centre = np.array([width, height]) * (0.5 + rng.uniform(-reach, reach, 2))
+    shift = np.array([size, size]) / 2 - matrix @ centre
+    return np.concatenate([matrix, shift[:, None]], 1).astype(np.float32)
+
+
+@dataclasses.dataclass
+class _Colour:
+    """One draw of photometric changes, the same for all frames of a clip."""
+
+    table: np.ndarray  # [256, 3] uint8
+    mix: np.ndarray | None  # [3, 3]
+    blur: float
+    noise: float
+
+
+def _draw_colour(rng: np.random.Generator) -> _Colour:
+    levels = np.linspace(0, 1, 256)[:, None]
+    gamma = np.exp(rng.uniform(-0.5, 0.5) + rng.uniform(-0.15, 0.15, 3))
+    gain = rng.uniform(0.7, 1.3) * rng.uniform(0.75, 1.25, 3)
+    offset = rng.uniform(-0.08, 0.08) + rng.uniform(-0.04, 0.04, 3)
+    contrast = rng.uniform(0.7, 1.3)
+    curve = ((levels**gamma) * gain - 0.4) * contrast + 0.4 + offset
+    table = np.clip(curve * 255 + 0.5, 0, 255).astype(np.uint8)
+    mix = None
+    if rng.random() < 0.6:
+        grey = np.full((3, 3), 1 / 3)
+        saturation = rng.uniform(0.0, 1.4) if rng.random() < 0.9 else 0.0
+        mix = saturation * np.eye(3) + (1 - saturation) * grey
+        if rng.random() < 0.3:  # lamps and white balances turn the colour circle a little
+            mix = 0.7 * mix + 0.3 * np.roll(np.eye(3), rng.integers(1, 3), 0)
+    blur = rng.uniform(0.4, 1.5) if rng.random() < 0.35 else 0.0
+    noise = rng.uniform(2.0, 12.0) if rng.random() < 0.35 else 0.0
+    return _Colour(table=table, mix=mix, blur=blur, noise=noise)
+
+
+def _apply_colour(rng: np.random.Generator, frame: np.ndarray, colour: _Colour) -> np.ndarray:
+    frame = cv2.LUT(frame, colour.table[None])
+    if colour.mix is not None:
+        frame = cv2.transform(frame, colour.mix)
+    if colour.blur:
+        frame = cv2.GaussianBlur(frame, (0, 0), colour.blur)
+    if colour.noise:
+        grain = rng.standard_normal(frame.shape, np.float32) * colour.noise
+        frame = np.clip(frame + grain, 0, 255).astype(np.uint8)
+    return frame
+
+
+def _frame_choice(
+    rng: np.random.Generator, labels: np.ndarray, options: BatchOptions
+) -> np.ndarray:
+    """Frames of a clip in the direction of travel: the prompted one, a gap, the tracked ones."""
+    length = len(labels)
+    stride = int(rng.integers(1, options.max_stride + 1))
+    gap = int(rng.integers(1, options.max_gap + 1)) if rng.random() < 0.5 else stride
+    need = gap + (options.frames - 2) * stride
+    if need >= length:
+        stride, gap = 1, 1
+        need = options.frames - 1
+    start = int(rng.integers(0, length - need))
+    index = np.concatenate([[start], start + gap + stride * np.arange(options.frames - 1)])
+    return length - 1 - index if rng.random() < 0.5 else index
+
+
+def draw_scene(
+    rng: np.random.Generator, shards: ShardFolder, options: BatchOptions, augment: bool = True
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """frames [T, S, S, 3], masks [T, O, S, S], valid [O], frame_index [T] with a visible object."""
+    size = options.size
+    for _ in range(50):
+        frames, labels, parts = shards.draw(rng)
+        index = np.zeros(1, np.int64)
+        if options.kind == "clip":
+            index = _frame_choice(rng, labels, options)
+        height, width = labels.shape[1:]
+        if augment:
+            matrix = _warp(rng, height, width, size)
+        else:
+            matrix = np.array([[size / width, 0, 0], [0, size / height, 0]], np.float32)
+        shrink = np.sqrt(abs(np.linalg.det(matrix[:, :2]))) < 0.75
+        colour = _draw_colour(rng)
+        images, label_maps, part_maps = [], [], []
+        for t in index:
+            frame = cv2.GaussianBlur(frames[t], (0, 0), 0.7) if shrink else frames[t]
+            warp = dict(dsize=(size, size), borderMode=cv2.BORDER_REFLECT_101)
+            image = cv2.warpAffine(frame, matrix, flags=cv2.INTER_LINEAR, **warp)
+            images.append(_apply_colour(rng, image, colour) if augment else image)
+            label_maps.append(cv2.warpAffine(labels[t], matrix, flags=cv2.INTER_NEAREST, **warp))
+            part_maps.append(cv2.warpAffine(parts[t], matrix, flags=cv2.INTER_NEAREST, **warp))
+        whole = options.kind == "clip"
+        chosen = draw_objects(rng, label_maps[0], part_maps[0], options.objects, whole)
+        if not chosen:
+            continue  # nothing in view after the crop
+        masks = np.zeros((len(index), options.objects, size, size), bool)
+        valid = np.zeros(options.objects, bool)
+        for slot, (label, part, component) in enumerate(chosen):
+            valid[slot] = True
+            for t in range(len(index)):
+                mask = label_maps[t] == label
+                if part is not None:
+                    mask &= part_maps[t] == part
+                masks[t, slot] = mask if component is None else component
+        for slot in range(len(chosen), options.objects):  # again, with another prompt
+            masks[:, slot], valid[slot] = masks[:, slot % len(chosen)], options.kind == "image"
+        return np.stack(images), masks, valid, index.astype(np.int32)
+    raise ValueError(f"no object of at least {_MIN_AREA:.1%} of the image in 50 scenes.")
+
+
+def scene_batches(
+    folders: Sequence[str | os.PathLike],
+    options: BatchOptions,
+    seed: int,
+    refresh_every: int = 50,
+) -> Iterator[SceneBatch]:
+    """Endless batches, prepared by one thread ahead of the training step."""
+    cv2.setNumThreads(1)
+    shards = ShardFolder(folders, options.kind)
+    ready: queue.Queue = queue.Queue(maxsize=4)
+
+    def work() -> None:
+        rng = np.random.default_rng(seed)
+        try:
+            for count in range(1 << 62):
+                if count % refresh_every == refresh_every - 1:
+                    shards.refresh()
+                scenes = [draw_scene(rng, shards, options) for _ in range(options.batch)]
+                ready.put(SceneBatch(*(np.stack(x) for x in zip(*scenes, strict=True))))
+        except Exception as error:  # handed to the training thread, which raises it
+            ready.put(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    while True:
+        item = ready.get()
+        if isinstance(item, Exception):
+            raise item
+        yield item

@@ -1,0 +1,1 @@
+"""Loss functions of a whole training step, one file per kind of supervision."""

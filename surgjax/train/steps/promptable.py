@@ -1,0 +1,298 @@
+"""Training steps of promptable segmentation: prompted images, and clips tracked with memory.
+
+Path:    SceneBatch -> [promptable] -> loss, metrics -> loop
+Axes:    B images or clips, T frames, O objects, R = B*O rows, S side of the input, P points.
+Units:   frames uint8 RGB; masks bool; frame_index counts frames of the source clip.
+Errors:  ValueError, while tracing, on a batch without frames or with the wrong number of axes.
+Source:  SAM 2, arXiv:2408.00714, appendix on training; reference file training/model/sam2.py.
+Differs: prompts are drawn per object, not per batch. The masks the rule of SAM 2 does not choose
+         (candidates after a box, the single mask after a click) are trained too, with a smaller
+         weight, because the stability fallback shows them at inference. Losses are taken at
+         `loss_size`, not at S. Memory of a prompted frame is encoded from the binarised prediction,
+         as at inference. No dropout.
+"""
+
+import dataclasses
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from surgjax.losses import LossWeights, mask_terms, prompted_mask_loss
+from surgjax.ops.resize import resize_bilinear
+from surgjax.prompts import clicks
+from surgjax.structs import DecoderOutput, ImageFeatures, MaskOutput, MemoryRead, PointPrompts
+from surgjax.typing import Array
+
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+CONDITIONING_TIME_INDEX = 6
+POINTER_HORIZON = 16
+
+
+@flax.struct.dataclass
+class SceneBatch:
+    """Frames with object masks; an object that only fills a slot is not valid."""
+
+    frames: Array  # [B, T, S, S, 3] uint8
+    masks: Array  # [B, T, O, S, S] bool
+    valid: Array  # [B, O] bool
+    frame_index: Array  # [B, T] int32, ascending in the direction of travel
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptOptions:
+    """How a step prompts and what it counts."""
+
+    box_probability: float = 0.5  # otherwise a click
+    corrections: int = 0  # further clicks on each prompted frame
+    from_target_probability: float = 0.1  # of a correction that ignores the prediction
+    other_mask_weight: float = 0.5  # of the masks that SAM 2's rule does not choose
+    loss_size: int = 128  # pixels, square
+    weights: LossWeights = LossWeights()
+
+
+def normalise(frames: Array) -> Array:
+    """uint8 RGB to the model's input."""
+    mean = jnp.array(IMAGE_MEAN, jnp.float32).reshape((1,) * (frames.ndim - 1) + (3,))
+    std = jnp.array(IMAGE_STD, jnp.float32).reshape((1,) * (frames.ndim - 1) + (3,))
+    return (frames.astype(jnp.float32) / 255.0 - mean) / std
+
+
+def _per_object(features: ImageFeatures, objects: int) -> ImageFeatures:
+    """[B, ...] to [B*O, ...]: every object of an image sees that image."""
+    return jax.tree.map(lambda x: jnp.repeat(x, objects, 0), features)
+
+
+def initial_prompts(key: Array, masks: Array, slots: int, box_probability: float) -> PointPrompts:
+    """A noisy box or one click per row of masks [R, S, S], in the first two of `slots` slots."""
+    kind_key, box_key, click_key = jax.random.split(key, 3)
+    rows, height, width = masks.shape
+    boxes = clicks.add_box_noise(box_key, clicks.boxes_from_masks(masks), height, width)
+    click_xy, click_label = clicks.first_click(click_key, masks)
+    is_box = jax.random.bernoulli(kind_key, box_probability, (rows,))
+    points = jnp.zeros((rows, slots, 2), jnp.float32)
+    labels = jnp.zeros((rows, slots), jnp.int32)
+    valid = jnp.zeros((rows, slots), bool)
+    points = points.at[:, 0].set(jnp.where(is_box[:, None], boxes[:, :2], click_xy))
+    points = points.at[:, 1].set(boxes[:, 2:])
+    labels = labels.at[:, 0].set(jnp.where(is_box, 2, click_label)).at[:, 1].set(3)
+    valid = valid.at[:, 0].set(True).at[:, 1].set(is_box)
+    return PointPrompts(points_xy=points, labels=labels, valid=valid)
+
+
+def _add_point(prompts: PointPrompts, slot: int, point: Array, label: Array) -> PointPrompts:
+    return PointPrompts(
+        points_xy=prompts.points_xy.at[:, slot].set(point),
+        labels=prompts.labels.at[:, slot].set(label),
+        valid=prompts.valid.at[:, slot].set(True),
+    )
+
+
+def _no_prompts(rows: int) -> PointPrompts:
+    return PointPrompts(
+        points_xy=jnp.zeros((rows, 1, 2), jnp.float32),
+        labels=jnp.full((rows, 1), -1, jnp.int32),
+        valid=jnp.zeros((rows, 1), bool),
+    )
+
+
+def is_multimask(prompts: PointPrompts) -> Array:
+    """SAM 2's rule: candidates for no point or one click; a box counts as two points."""
+    return prompts.valid.sum(-1) <= 1
+
+
+def decoder_loss(
+    output: DecoderOutput,
+    targets: Array,
+    multimask: Array,
+    row_weights: Array,
+    options: PromptOptions,
+) -> tuple[Array, dict[str, Array]]:
+    """Loss of one answer of the decoder, summed over rows. targets [R, S, S] bool."""
+    size = (options.loss_size, options.loss_size)
+    logits = resize_bilinear(output.mask_logits.astype(jnp.float32), size)
+    small = resize_bilinear(targets.astype(jnp.float32), size, antialias=True) >= 0.5
+    terms = mask_terms(logits, output.ious, small.astype(jnp.float32))
+    present = targets.any((-2, -1))
+    is_single = jnp.arange(4).reshape(1, -1) == 0
+    chosen = jnp.where(multimask[:, None], ~is_single, is_single)
+    total, parts = prompted_mask_loss(
+        terms, output.object_score, present, chosen, row_weights, options.weights
+    )
+    if options.other_mask_weight:
+        masks_only = dataclasses.replace(options.weights, object_score=0.0)
+        other, _ = prompted_mask_loss(
+            terms, output.object_score, present, ~chosen, row_weights, masks_only
+        )
+        total = total + options.other_mask_weight * other
+    return total, parts
+
+
+def _row_ious(low_res: Array, targets: Array, row_weights: Array) -> tuple[Array, Array]:
+    """Sum and count over present rows of the IoU at full size, for the log."""
+    masks = resize_bilinear(low_res.astype(jnp.float32), targets.shape[-2:]) > 0
+    overlap = (masks & targets).sum((-2, -1)).astype(jnp.float32)
+    union = (masks | targets).sum((-2, -1)).astype(jnp.float32)
+    counted = row_weights * targets.any((-2, -1))
+    return (counted * overlap / jnp.maximum(union, 1.0)).sum(), counted.sum()
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptedFrame:
+    """What a prompted frame leaves: the chosen answer, the loss so far, and figures for the log."""
+
+    output: MaskOutput
+    loss: Array
+    metrics: dict[str, Array]
+
+
+def _prompted_frame(
+    model: Any,
+    variables: Any,
+    key: Array,
+    features: ImageFeatures,
+    targets: Array,
+    row_weights: Array,
+    options: PromptOptions,
+) -> PromptedFrame:
+    """Prompts every row of an initial conditioning frame, and corrects the answer by clicks."""
+    initial_key, *keys = jax.random.split(key, options.corrections + 1)
+    s16 = model.apply(variables, features.s16, method="add_no_memory")
+    prompts = initial_prompts(
+        initial_key, targets, 2 + options.corrections, options.box_probability
+    )
+    is_box = prompts.valid[:, 1]
+    grid = features.s4.shape[1]
+    mask_prompt = jnp.zeros((targets.shape[0], grid, grid), jnp.float32)
+    use_mask = jnp.zeros(targets.shape[0], bool)
+    loss, parts, metrics, output = jnp.zeros(()), {}, {}, None
+    for turn in range(options.corrections + 1):
+        if output is not None:
+            low_res = jax.lax.stop_gradient(output.low_res)
+            mask_prompt = jnp.clip(low_res.astype(jnp.float32), -32.0, 32.0)
+            use_mask = jnp.ones_like(use_mask)
+            prediction = resize_bilinear(mask_prompt, targets.shape[-2:]) > 0
+            point, label = clicks.sample_correction(
+                keys[turn - 1], prediction, targets, options.from_target_probability
+            )
+            prompts = _add_point(prompts, 1 + turn, point, label)
+        multimask = is_multimask(prompts)
+        decoded = model.apply(
+            variables, features, s16, prompts, mask_prompt, use_mask, method="decode"
+        )
+        term, turn_parts = decoder_loss(decoded, targets, multimask, row_weights, options)
+        loss = loss + term
+        parts = {k: parts.get(k, 0.0) + v for k, v in turn_parts.items()}
+        output = model.apply(variables, decoded, multimask, False, method="select")
+        if turn == 0:
+            for name, rows in (("box", is_box), ("click", ~is_box)):
+                total, count = _row_ious(output.low_res, targets, row_weights * rows)
+                metrics[f"{name}_iou"] = total / jnp.maximum(count, 1.0)
+    if options.corrections:
+        total, count = _row_ious(output.low_res, targets, row_weights)
+        metrics["corrected_iou"] = total / jnp.maximum(count, 1.0)
+    return PromptedFrame(output=output, loss=loss, metrics=metrics | parts)
+
+
+def image_loss(
+    model: Any, params: Any, batch: SceneBatch, key: Array, options: PromptOptions
+) -> tuple[Array, dict[str, Array]]:
+    """Loss per object of prompted single images: only frame 0 of the batch is used."""
+    if batch.masks.ndim != 5:
+        raise ValueError(f"masks must be [B, T, O, S, S], found {batch.masks.shape}.")
+    variables = {"params": params}
+    objects = batch.masks.shape[2]
+    features = model.apply(variables, normalise(batch.frames[:, 0]), method="encode_image")
+    targets = batch.masks[:, 0].reshape(-1, *batch.masks.shape[-2:])
+    row_weights = batch.valid.reshape(-1).astype(jnp.float32)
+    frame = _prompted_frame(
+        model, variables, key, _per_object(features, objects), targets, row_weights, options
+    )
+    count = jnp.maximum(row_weights.sum(), 1.0)
+    return frame.loss / count, _per_object_metrics(frame.metrics, count)
+
+
+def _per_object_metrics(metrics: dict[str, Array], count: Array) -> dict[str, Array]:
+    """Loss parts become means per object; IoUs are means already."""
+    return {k: v if k.endswith("_iou") else v / count for k, v in metrics.items()}
+
+
+def memory_read(
+    memories: list[Array], pointers: list[Array], frame_index: Array, now: int
+) -> MemoryRead:
+    """What frame `now` of a clip reads: frame 0 as conditioning, then the frames before `now`.
+
+    memories: [R, N, D] and pointers: [R, d], one per earlier frame; frame_index [R, T]. Distances
+    are true frame distances, so a clip with gaps trains the far rows of the temporal embedding.
+    """
+    rows = memories[0].shape[0]
+    distance = jnp.stack([frame_index[:, now] - frame_index[:, t] for t in range(now)], -1)
+    distance = jnp.abs(distance)
+    recent = jnp.clip(distance - 1, 0, CONDITIONING_TIME_INDEX - 1)
+    is_conditioning = jnp.arange(now).reshape(1, -1) == 0
+    return MemoryRead(
+        features=jnp.stack(memories, 1),
+        time_index=jnp.where(is_conditioning, CONDITIONING_TIME_INDEX, recent).astype(jnp.int32),
+        count=jnp.full((rows,), now, jnp.int32),
+        pointers=jnp.stack(pointers, 1),
+        pointer_distance=distance.astype(jnp.float32),
+        pointer_valid=jnp.ones((rows, now), bool),
+        pointer_span=jnp.asarray(POINTER_HORIZON - 1, jnp.float32),
+    )
+
+
+def clip_loss(
+    model: Any, params: Any, batch: SceneBatch, key: Array, options: PromptOptions
+) -> tuple[Array, dict[str, Array]]:
+    """Loss per object of clips: frame 0 prompted, the others tracked with memory."""
+    variables = {"params": params}
+    clips, frames, objects, side, _ = batch.masks.shape
+    if frames < 2:
+        raise ValueError(f"a clip needs at least 2 frames, found {frames}.")
+    pixels = normalise(batch.frames.reshape(clips * frames, side, side, 3))
+    encoded = model.apply(variables, pixels, method="encode_image")
+    encoded = jax.tree.map(lambda x: x.reshape(clips, frames, *x.shape[1:]), encoded)
+    rows = clips * objects
+    row_weights = batch.valid.reshape(-1).astype(jnp.float32)
+    frame_index = jnp.repeat(batch.frame_index, objects, 0)
+    prompts, no_mask = _no_prompts(rows), jnp.zeros((rows,), bool)
+    memories, pointers, metrics = [], [], {}
+    loss, tracked_iou, tracked_count = jnp.zeros(()), jnp.zeros(()), jnp.zeros(())
+    for t in range(frames):
+        features = _per_object(jax.tree.map(lambda x, t=t: x[:, t], encoded), objects)
+        targets = batch.masks[:, t].reshape(rows, side, side)
+        if t == 0:
+            first = _prompted_frame(model, variables, key, features, targets, row_weights, options)
+            output, loss, metrics = first.output, first.loss, first.metrics
+        else:
+            read = memory_read(memories, pointers, frame_index, t)
+            s16 = model.apply(variables, features.s16, read, method="condition")
+            mask_prompt = jnp.zeros(features.s4.shape[:3], jnp.float32)
+            decoded = model.apply(
+                variables, features, s16, prompts, mask_prompt, no_mask, method="decode"
+            )
+            multimask = jnp.ones((rows,), bool)
+            term, _ = decoder_loss(decoded, targets, multimask, row_weights, options)
+            loss = loss + term
+            output = model.apply(variables, decoded, multimask, False, method="select")
+            total, count = _row_ious(output.low_res, targets, row_weights)
+            tracked_iou, tracked_count = tracked_iou + total, tracked_count + count
+        if t + 1 < frames:
+            high_res = resize_bilinear(output.low_res.astype(jnp.float32), (side, side))
+            memories.append(
+                model.apply(
+                    variables,
+                    features.s16,
+                    high_res,
+                    output.object_score,
+                    jnp.full((rows,), t == 0),
+                    method="encode_memory",
+                )
+            )
+            pointers.append(output.pointer)
+    count = jnp.maximum(row_weights.sum(), 1.0)
+    metrics = _per_object_metrics(metrics, count)
+    metrics["tracked_iou"] = tracked_iou / jnp.maximum(tracked_count, 1.0)
+    return loss / (count * frames), metrics
