@@ -1,6 +1,7 @@
 """Every command, link, Python example and prompts file in README and docs is checked."""
 
 import ast
+import json
 import re
 import shlex
 import subprocess
@@ -27,27 +28,33 @@ def _blocks(language):
 
 
 def _commands():
-    """Each command once: those in bash blocks, and those named in running text and tables."""
-    found = {}
+    """Commands by tool: those in bash blocks, and those named in running text and tables."""
+    tools = {}
     for page in PAGES:
         text = page.read_text()
         blocks = [block for name, block in _FENCE.findall(text) if name == "bash"]
         inline = re.findall(r"`((?:make|python -m) [^`]+)`", _FENCE.sub("", text))
         for line in "\n".join([*blocks, *inline]).replace("\\\n", " ").splitlines():
-            words = tuple(shlex.split(line, comments=True))
+            words = shlex.split(line, comments=True)
             if words:
-                found.setdefault(words, page.name)
-    return [pytest.param(words, id=f"{page}: {' '.join(words)}") for words, page in found.items()]
+                tool = words[2] if words[:2] == ["python", "-m"] else words[0]
+                commands = tools.setdefault(tool, [])
+                if words not in commands:
+                    commands.append(words)
+    return [pytest.param(commands, id=tool) for tool, commands in sorted(tools.items())]
 
 
-# Imports the module, so that its flags exist, and parses the given ones: unknown flags and bad
-# values raise. A bare `python -m experiments.track` only names the tool, so nothing is required.
+# Imports the module, so that its flags exist, and parses each command afresh: unknown flags, bad
+# values and missing required flags raise. A bare `python -m experiments.track` only names the tool.
 _PARSE = """
-import importlib, sys
+import importlib, json, sys
 from absl import flags
 importlib.import_module(sys.argv[1])
-if sys.argv[2:]:
-    flags.FLAGS(sys.argv[1:])
+for arguments in json.loads(sys.argv[2]):
+    if arguments:
+        for name in flags.FLAGS:
+            flags.FLAGS[name].unparse()
+        flags.FLAGS([sys.argv[1], *arguments])
 """
 
 
@@ -58,25 +65,33 @@ def _extras():
     raise AssertionError("setup.py has no EXTRAS")
 
 
-@pytest.mark.parametrize("words", _commands())
-def test_command_parses(words):
-    match words:
-        case ["make", *targets]:
-            command = ["make", "--dry-run", *targets]
-        case ["python", "-m", module, *arguments] if module.startswith("experiments."):
-            command = [sys.executable, "-c", _PARSE, module, *arguments]
+def _check(command):
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"{command}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("commands", _commands())
+def test_commands_parse(commands):
+    match commands[0]:
+        case ["python", "-m", module, *_] if module.startswith("experiments."):
+            arguments = json.dumps([words[3:] for words in commands])
+            _check([sys.executable, "-c", _PARSE, module, arguments])
+            return
         case ["python", "-m", module, *_]:  # argparse
-            command = [sys.executable, "-m", module, "--help"]
-        case ["pip", "install", "-c", "constraints.txt", "-e", target]:
-            named = re.fullmatch(r"\.(?:\[([a-z,]+)\])?", target).group(1)
-            assert set(named.split(",") if named else ()) <= _extras()
+            _check([sys.executable, "-m", module, "--help"])
             return
-        case ["git", "clone", *_] | ["cd", _] | ["source", ".venv/bin/activate"]:
-            return
-        case _:
-            pytest.fail(f"no rule checks this command: {words}")
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    for words in commands:
+        match words:
+            case ["make", *targets]:
+                _check(["make", "--dry-run", *targets])
+            case ["pip", "install", "-c", "constraints.txt", "-e", target]:
+                named = re.fullmatch(r"\.(?:\[([a-z,]+)\])?", target)
+                assert named, words
+                assert set((named[1] or "dev").split(",")) <= _extras(), words
+            case ["git", "clone", *_] | ["cd", _] | ["source", ".venv/bin/activate"]:
+                pass
+            case _:
+                pytest.fail(f"no rule checks this command: {words}")
 
 
 @pytest.mark.parametrize("block", _blocks("json"))
