@@ -69,11 +69,15 @@ def reserve(folder: Path, size: int) -> None:
 
     Orbax writes from threads of its own, which report a full disk with tracebacks on stderr.
     """
-    if hasattr(os, "posix_fallocate"):
-        with tempfile.TemporaryFile(dir=folder) as file:  # has no name, so nothing can stay
-            os.posix_fallocate(file.fileno(), 0, size)
-    elif shutil.disk_usage(folder).free < size:  # macOS, Windows
+    if shutil.disk_usage(folder).free < size:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    if hasattr(os, "posix_fallocate"):  # knows quotas and limits too
+        with tempfile.TemporaryFile(dir=folder) as file:  # has no name, so nothing can stay
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # not on this file system
+                    raise
 
 
 def check_output_folder(path: str | os.PathLike[str], overwrite: bool) -> None:
