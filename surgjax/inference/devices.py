@@ -6,9 +6,13 @@ Source:  ours.
 Differs: JAX falls back to the CPU with at most a warning; users then wait hours for minutes' work.
 """
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
+
+# JAX reports at INFO that there is no TPU, which is no news; a GPU it cannot use is a warning.
+logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)
 
 _NVIDIA = ("/proc/driver/nvidia/version", "/dev/nvidia0")
 

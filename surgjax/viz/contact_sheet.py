@@ -33,7 +33,7 @@ class ContactSheet:
     def __init__(self, frames: Sequence[int], count: int = TILES, tile_width: int = 320):
         self.indices = even_indices(frames, count)
         self._wanted = set(self.indices)
-        self._tiles: dict[int, Image.Image] = {}
+        self.tiles: dict[int, Image.Image] = {}
         self._tile_width = tile_width if len(self.indices) > 1 else 3 * tile_width
 
     def add(self, frame_index: int, frame: np.ndarray) -> None:
@@ -43,13 +43,13 @@ class ContactSheet:
         height, width = frame.shape[:2]
         tile_width = min(self._tile_width, width)
         size = (tile_width, max(1, round(height * tile_width / width)))
-        self._tiles[frame_index] = Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)
+        self.tiles[frame_index] = Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)
 
     def image(self) -> Image.Image:
         """The sheet of all frames taken so far."""
-        if not self._tiles:
+        if not self.tiles:
             raise ValueError("a contact sheet needs at least one frame.")
-        tiles = sorted(self._tiles.items())
+        tiles = sorted(self.tiles.items())
         wide, high = tiles[0][1].size
         columns = min(len(tiles), max(1, math.ceil(math.sqrt(len(tiles) * high / wide * 1.6))))
         rows = math.ceil(len(tiles) / columns)

@@ -45,12 +45,12 @@ class ResultPictures:
         """Draws one frame into the overlay, and into the sheet if it is one of its tiles."""
         caption = f"frame {frame_index}"
         picture = draw_overlay(frame, label_map, self.names, scores, marks, caption)
+        self.sheet.add(frame_index, picture)
         try:
             self.video.write(picture)
         except OSError:
             self.video.discard()
             raise
-        self.sheet.add(frame_index, picture)
 
     def close(self) -> None:
         """Completes overlay.mp4 with the frames added so far."""
@@ -61,7 +61,9 @@ class ResultPictures:
             raise
 
     def save_sheet(self) -> None:
-        """Writes sheet.png."""
+        """Writes sheet.png, if any frame of it was drawn."""
+        if not self.sheet.tiles:
+            return
         buffer = io.BytesIO()
         self.sheet.image().save(buffer, "PNG")
         path = self.folder / "sheet.png"
