@@ -56,8 +56,16 @@ def run(config: ConfigDict, workdir: str) -> train.TrainState:
     (pathlib.Path(workdir) / "config.json").write_text(config.to_json_best_effort(indent=2))
     with tempfile.TemporaryDirectory() as scratch:
         folders = data.folder.split(",") if data.folder else [_write_scenes(scratch)]
+
+        @functools.cache  # batches of two sizes share the scenes in memory
+        def shards(kind: str) -> scene_batches.ShardFolder:
+            return scene_batches.ShardFolder(folders, kind)
+
+        def open_source(options: scene_batches.BatchOptions, seed: int):
+            return scene_batches.scene_batches(shards(options.kind), options, seed)
+
         batches = {
-            name: functools.partial(scene_batches.scene_batches, folders, options, config.seed + i)
+            name: functools.partial(open_source, options, config.seed + i)
             for i, (name, options) in enumerate(kinds.items())
         }
         return train.fit(

@@ -21,12 +21,17 @@ from surgjax.typing import Array, Bool, Float
 
 @dataclasses.dataclass(frozen=True)
 class LossWeights:
-    """Weights of the four terms; the defaults are SAM 2's."""
+    """Weights of the four terms, and the focal term's shape; the defaults are SAM 2's.
+
+    focal_alpha -1 and focal_gamma 0 turn the focal term into plain cross-entropy.
+    """
 
     focal: float = 20.0
     dice: float = 1.0
     iou: float = 1.0
     object_score: float = 1.0
+    focal_alpha: float = 0.25
+    focal_gamma: int = 2
 
 
 @flax.struct.dataclass
@@ -42,6 +47,7 @@ def mask_terms(
     mask_logits: Float[Array, "R K H W"],
     predicted_ious: Float[Array, "R K"],
     targets: Float[Array, "R H W"],
+    weights: LossWeights,
 ) -> MaskTerms:
     """Focal, dice and IoU terms of all candidates against one target per row."""
     if mask_logits.shape[0] != targets.shape[0] or predicted_ious.shape != mask_logits.shape[:2]:
@@ -51,7 +57,7 @@ def mask_terms(
         )
     targets = targets[:, None]
     return MaskTerms(
-        focal=focal_loss(mask_logits, targets),
+        focal=focal_loss(mask_logits, targets, weights.focal_alpha, weights.focal_gamma),
         dice=dice_loss(mask_logits, targets),
         iou=iou_loss(predicted_ious, mask_logits, targets),
     )

@@ -33,6 +33,11 @@ class Stage(NamedTuple):
     shares: Mapping[str, float]  # kind of batch -> share of the steps
 
 
+def _norm(tree: Any) -> jax.Array:
+    squares = [jax.numpy.sum(jax.numpy.square(leaf)) for leaf in jax.tree.leaves(tree)]
+    return jax.numpy.sqrt(sum(squares))
+
+
 def make_step(
     loss_fn: LossFn, optimizer: optax.GradientTransformation, ema_decay: float
 ) -> Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]:
@@ -46,7 +51,7 @@ def make_step(
         count = state.step.astype(np.float32)
         decay = jax.numpy.minimum(ema_decay, (1.0 + count) / (10.0 + count))
         ema = jax.tree.map(lambda m, p: m + (1.0 - decay) * (p - m), state.ema_params, params)
-        metrics = metrics | {"loss": loss, "grad_norm": optax.global_norm(grads)}
+        metrics = metrics | {"loss": loss, "grad_norm": _norm(grads)}
         return TrainState(state.step + 1, params, opt_state, ema, state.key), metrics
 
     return jax.jit(step, donate_argnums=0)

@@ -53,6 +53,7 @@ class ShardFolder:
         self._kind, self._max_scenes = kind, max_scenes
         self._seen: set[pathlib.Path] = set()
         self._shards: list[dict[str, np.ndarray]] = []
+        self._lock = threading.Lock()  # several sources may read one folder
         self.refresh()
         if not self._shards:
             where = ", ".join(map(str, self._folders))
@@ -60,6 +61,10 @@ class ShardFolder:
 
     def refresh(self) -> None:
         """Loads shards that have appeared since the last call, up to `max_scenes`."""
+        with self._lock:
+            self._load_new()
+
+    def _load_new(self) -> None:
         paths = [path for folder in self._folders for path in folder.glob(f"{self._kind}s_*.npz")]
         for path in sorted(paths):
             if path in self._seen or len(self) >= self._max_scenes:
@@ -239,14 +244,13 @@ def draw_scene(
 
 
 def scene_batches(
-    folders: Sequence[str | os.PathLike],
+    shards: ShardFolder,
     options: BatchOptions,
     seed: int,
     refresh_every: int = 50,
 ) -> Iterator[SceneBatch]:
     """Endless batches, prepared by one thread ahead of the training step."""
     cv2.setNumThreads(1)
-    shards = ShardFolder(folders, options.kind)
     ready: queue.Queue = queue.Queue(maxsize=4)
 
     def work() -> None:

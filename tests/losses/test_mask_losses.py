@@ -15,6 +15,12 @@ def test_focal_loss_by_hand():
     np.testing.assert_allclose(focal_loss(jnp.zeros((2, 2)), targets), want, rtol=1e-6)
 
 
+def test_alpha_off_and_gamma_0_is_cross_entropy():
+    logits, targets = jnp.array([[2.0, -1.0]]), jnp.array([[1.0, 1.0]])
+    want = (np.log1p(np.exp(-2.0)) + np.log1p(np.exp(1.0))) / 2
+    np.testing.assert_allclose(focal_loss(logits, targets, -1.0, 0), want, rtol=1e-6)
+
+
 def test_dice_loss_by_hand():
     # sure and right on one pixel, sure and wrong on another: 1 - (2 + 1) / (2 + 1 + 1)
     logits = jnp.array([[100.0, 100.0], [-100.0, -100.0]])

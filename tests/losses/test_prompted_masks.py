@@ -57,7 +57,7 @@ def test_padding_row_pays_nothing():
 def test_terms_have_one_value_per_candidate():
     logits = jnp.stack([jnp.full((2, 4, 4), -9.0), jnp.full((2, 4, 4), 9.0)], 1)
     targets = jnp.stack([jnp.ones((4, 4)), jnp.zeros((4, 4))])
-    terms = mask_terms(logits, jnp.ones((2, 2)), targets)
+    terms = mask_terms(logits, jnp.ones((2, 2)), targets, WEIGHTS)
     assert terms.focal.shape == (2, 2)
     assert terms.focal[0, 0] > terms.focal[0, 1] and terms.focal[1, 0] < terms.focal[1, 1]
     np.testing.assert_allclose(terms.iou, [[1.0, 0.0], [1.0, 1.0]])
@@ -65,4 +65,4 @@ def test_terms_have_one_value_per_candidate():
 
 def test_rows_that_do_not_agree_are_refused():
     with pytest.raises(ValueError, match="must agree in their rows"):
-        mask_terms(jnp.zeros((2, 4, 8, 8)), jnp.zeros((2, 3)), jnp.zeros((2, 8, 8)))
+        mask_terms(jnp.zeros((2, 4, 8, 8)), jnp.zeros((2, 3)), jnp.zeros((2, 8, 8)), WEIGHTS)

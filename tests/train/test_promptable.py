@@ -1,0 +1,134 @@
+"""The training step of prompted images and clips: values of its parts, shapes of the whole."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from surgjax.models import sam2, variants
+from surgjax.structs import DecoderOutput
+from surgjax.train.steps import promptable
+from surgjax.train.steps.promptable import PromptOptions, SceneBatch
+
+CONFIG = variants.get_config("debug")
+SIDE = CONFIG.image_size
+
+
+def _batch(frames=1, objects=2, batch=2):
+    masks = np.zeros((batch, frames, objects, SIDE, SIDE), bool)
+    for t in range(frames):
+        for o in range(objects):
+            masks[:, t, o, 8 + 8 * o : 30 + 8 * o, 5 + t : 25 + t] = True
+    return SceneBatch(
+        frames=np.full((batch, frames, SIDE, SIDE, 3), 90, np.uint8),
+        masks=masks,
+        valid=np.ones((batch, objects), bool),
+        frame_index=np.tile(np.arange(frames, dtype=np.int32), (batch, 1)),
+    )
+
+
+def _abstract_loss(loss, batch, options):
+    model = sam2.Sam2(CONFIG)
+
+    def grads(params, batch, key):
+        return jax.value_and_grad(
+            lambda p: loss(model, p, batch, key, options), has_aux=True
+        )(params)
+
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    return jax.eval_shape(grads, sam2.abstract_params(CONFIG), batch, key)
+
+
+def test_prompts_are_a_box_or_one_click():
+    masks = jnp.asarray(_batch().masks[:, 0].reshape(-1, SIDE, SIDE))
+    masks = jnp.tile(masks, (25, 1, 1))
+    prompts = promptable.initial_prompts(jax.random.key(0), masks, 3, 0.5)
+    is_box = np.array(prompts.valid[:, 1])
+    assert 30 < is_box.sum() < 70 and not prompts.valid[:, 2].any() and prompts.valid[:, 0].all()
+    np.testing.assert_array_equal(prompts.labels[is_box, :2], [[2, 3]] * is_box.sum())
+    np.testing.assert_array_equal(prompts.labels[~is_box, 0], 1)
+    np.testing.assert_array_equal(promptable.is_multimask(prompts), ~is_box)
+    for row in np.nonzero(~is_box)[0]:
+        x, y = np.array(prompts.points_xy[row, 0], int)
+        assert masks[row, y, x]
+
+
+def test_loss_counts_the_rule_s_masks_fully_and_the_others_less():
+    targets = jnp.zeros((1, 16, 16), bool).at[:, 4:12, 4:12].set(True)
+    right = jnp.where(targets, 20.0, -20.0)
+    output = DecoderOutput(
+        mask_logits=jnp.stack([right, -right, -right, -right], 1),
+        ious=jnp.array([[1.0, 0.0, 0.0, 0.0]]),
+        object_score=jnp.array([30.0]),
+        tokens=jnp.zeros((1, 4, 8)),
+    )
+    options = PromptOptions(loss_size=16, other_mask_weight=0.0)
+    weights = jnp.ones(1)
+
+    def loss(multimask, options):
+        return float(
+            promptable.decoder_loss(output, targets, jnp.array([multimask]), weights, options)[0]
+        )
+
+    assert loss(False, options) == pytest.approx(0.0, abs=1e-4)
+    assert loss(True, options) > 20
+    half = dataclasses.replace(options, other_mask_weight=0.5)
+    assert loss(False, half) == pytest.approx(0.5 * loss(True, options), rel=1e-4)
+
+
+def test_memory_read_has_true_distances_and_time_rows():
+    memories = [jnp.full((2, 4, 8), float(t)) for t in range(3)]
+    pointers = [jnp.full((2, 16), float(t)) for t in range(3)]
+    frame_index = jnp.array([[0, 9, 10, 11], [11, 5, 4, 3]])  # forward with a gap, and backward
+    read = promptable.memory_read(memories, pointers, frame_index, 3)
+    np.testing.assert_array_equal(read.time_index, [[6, 1, 0], [6, 1, 0]])
+    np.testing.assert_array_equal(read.pointer_distance, [[11, 2, 1], [8, 2, 1]])
+    np.testing.assert_array_equal(read.count, [3, 3])
+    assert read.features.shape == (2, 3, 4, 8) and float(read.pointer_span) == 15.0
+    far = promptable.memory_read(memories[:2], pointers[:2], jnp.array([[0, 1, 40]] * 2), 2)
+    np.testing.assert_array_equal(far.time_index, [[6, 5]] * 2)  # no row beyond the sixth
+
+
+@pytest.mark.parametrize("corrections", [0, 2])
+def test_image_step_traces(corrections):
+    options = PromptOptions(corrections=corrections, loss_size=32)
+    (loss, metrics), grads = _abstract_loss(promptable.image_loss, _batch(), options)
+    assert loss.shape == () and {"box_iou", "click_iou", "focal", "dice"} <= set(metrics)
+    assert ("corrected_iou" in metrics) == bool(corrections)
+    assert jax.tree.map(np.shape, grads) == jax.tree.map(
+        lambda leaf: leaf.shape, sam2.abstract_params(CONFIG)
+    )
+
+
+def test_clip_step_traces():
+    (loss, metrics), _ = _abstract_loss(
+        promptable.clip_loss, _batch(frames=3), PromptOptions(loss_size=32)
+    )
+    assert loss.shape == () and "tracked_iou" in metrics
+
+
+def test_clip_of_one_frame_is_refused():
+    with pytest.raises(ValueError, match="at least 2 frames"):
+        _abstract_loss(promptable.clip_loss, _batch(), PromptOptions(loss_size=32))
+
+
+@pytest.mark.slow
+def test_a_few_steps_lower_the_loss_of_one_batch():
+    model, batch = sam2.Sam2(CONFIG), jax.tree.map(jnp.asarray, _batch(frames=2))
+    params = jax.tree.map(jnp.asarray, sam2.init_params(CONFIG, 0))
+    options = PromptOptions(loss_size=32)
+    key = jax.random.key(0)
+    step = jax.jit(
+        jax.value_and_grad(
+            lambda p: promptable.clip_loss(model, p, batch, key, options), has_aux=True
+        )
+    )
+    losses = []
+    for _ in range(15):
+        (loss, _), grads = step(params)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
+        params = jax.tree.map(lambda p, g: p - 0.02 * g, params, grads)
+        losses.append(float(loss))
+    assert losses[-1] < 0.9 * losses[0]

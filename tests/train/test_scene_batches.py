@@ -1,0 +1,102 @@
+"""Shards, which objects are drawn, and augmentation that moves frame and masks together."""
+
+import numpy as np
+import pytest
+
+from surgjax.train import scene_batches
+from surgjax.train.scene_batches import BatchOptions, ShardFolder, draw_objects, draw_scene
+
+SIDE = 64
+
+
+def _scene(frames):
+    """Object 1: a bright square that moves right; object 2: a dark bar in two pieces."""
+    images = np.full((frames, SIDE, SIDE, 3), 120, np.uint8)
+    labels = np.zeros((frames, SIDE, SIDE), np.uint8)
+    parts = np.zeros((frames, SIDE, SIDE), np.uint8)
+    for t in range(frames):
+        square = np.s_[t, 10:26, 8 + 2 * t : 24 + 2 * t]
+        images[square], labels[square] = 250, 1
+        parts[t, 10:18, 8 + 2 * t : 24 + 2 * t] = 3
+        for rows in (slice(40, 46), slice(52, 58)):
+            images[t, rows, 10:54], labels[t, rows, 10:54] = 5, 2
+    return images, labels, parts
+
+
+def _write(folder, kind, seeds=(0, 1)):
+    made = [_scene(1 if kind == "image" else 6) for _ in seeds]
+    frames, labels, parts = (np.stack(x) for x in zip(*made, strict=True))
+    if kind == "image":
+        arrays = {"images": frames[:, 0], "labels": labels[:, 0], "parts": parts[:, 0]}
+    else:
+        arrays = {"frames": frames, "labels": labels, "parts": parts}
+    np.savez(folder / f"{kind}s_00000.npz", seeds=np.array(seeds), **arrays)
+    return ShardFolder([folder], kind)
+
+
+def test_parts_and_components_are_objects_of_images_only():
+    _, labels, parts = _scene(1)
+    drawn = draw_objects(np.random.default_rng(0), labels[0], parts[0], 8, whole=False)
+    kinds = {(label, part, component is not None) for label, part, component in drawn}
+    assert kinds == {(1, None, False), (2, None, False), (1, 3, False), (2, None, True)}
+    areas = sorted(int(c.sum()) for _, _, c in drawn if c is not None)
+    assert areas == [264, 264]
+    assert len(draw_objects(np.random.default_rng(0), labels[0], parts[0], 8, whole=True)) == 2
+
+
+def test_masks_follow_the_pixels(tmp_path):
+    shards = _write(tmp_path, "image")
+    rng = np.random.default_rng(1)
+    options = BatchOptions("image", size=64, objects=2)
+    seen = 0
+    for _ in range(20):
+        frames, masks, valid, _ = draw_scene(rng, shards, options)
+        assert frames.shape == (1, 64, 64, 3) and masks.shape == (1, 2, 64, 64) and valid.all()
+        for mask in masks[0]:
+            inside, outside = frames[0][mask].mean(), frames[0][~masks[0].any(0)].mean()
+            seen += abs(inside - outside) > 15
+    assert seen > 30  # 40 masks, some greyed by a strong colour draw
+
+
+def test_clip_keeps_identity_and_true_distances(tmp_path):
+    shards = _write(tmp_path, "clip")
+    rng = np.random.default_rng(0)
+    options = BatchOptions("clip", size=64, objects=3, frames=3)
+    directions = set()
+    for _ in range(20):
+        frames, masks, valid, index = draw_scene(rng, shards, options)
+        assert frames.shape[0] == 3 and masks.shape == (3, 3, 64, 64)
+        assert not valid[2] and masks[0, 0].any()
+        steps = np.diff(index)
+        assert (steps > 0).all() or (steps < 0).all()
+        assert index.min() >= 0 and index.max() < 6
+        directions.add(bool(steps[0] > 0))
+    assert directions == {True, False}
+
+
+def test_batches_are_stacked(tmp_path):
+    shards = _write(tmp_path, "image")
+    source = scene_batches.scene_batches(shards, BatchOptions("image", 32, batch=3, objects=2), 0)
+    batch = next(source)
+    assert batch.frames.shape == (3, 1, 32, 32, 3) and batch.frames.dtype == np.uint8
+    assert batch.masks.shape == (3, 1, 2, 32, 32) and batch.frame_index.shape == (3, 1)
+
+
+def test_new_shards_are_taken_up(tmp_path):
+    shards = _write(tmp_path, "image")
+    (tmp_path / "images_00000.npz").rename(tmp_path / "images_00001.npz")
+    shards.refresh()
+    assert len(shards) == 4
+
+
+def test_held_out_scenes_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="seed 10000000 is held out"):
+        _write(tmp_path, "image", seeds=(3, scene_batches.HELD_OUT_SEED))
+
+
+def test_missing_shards_and_keys_are_named(tmp_path):
+    with pytest.raises(ValueError, match="no clips_"):
+        ShardFolder([tmp_path], "clip")
+    np.savez(tmp_path / "clips_00000.npz", frames=np.zeros(1))
+    with pytest.raises(ValueError, match=r"keys \['labels', 'parts', 'seeds'\] are missing"):
+        ShardFolder([tmp_path], "clip")
