@@ -46,7 +46,7 @@ def lively_params(config: Sam2Config, seed: int = 0, object_bias: float = 2.0) -
 
 
 def moving_squares(frames: int, height: int = 48, width: int = 80, seed: int = 0) -> np.ndarray:
-    """A textured clip [T, H, W, 3] with two bright squares that move; enough to tell frames apart."""
+    """A textured clip [T, H, W, 3] with two bright moving squares; enough to tell frames apart."""
     rng = np.random.default_rng(seed)
     clip = np.repeat(rng.integers(0, 90, (1, height, width, 3), dtype=np.uint8), frames, 0)
     for t in range(frames):
