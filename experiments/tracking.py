@@ -38,6 +38,7 @@ MODELS = ("nano", "tiny", "small", "base_plus", "large")
 PRECISIONS = ("fp32", "bf16")
 DIRECTIONS = ("forward", "backward", "both")
 RESULTS = ("masks", "masks_per_object", "overlay.mp4", "sheet.png", "summary.json")
+_RESERVE = 2**20  # bytes held back: on a full disk there is still room for summary and sheet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,12 +127,14 @@ def run(
     cached = _announce(options, source, prompts, say)
     work = folder.open()
     try:
+        reserve = work / "reserve"
+        reserve.write_bytes(bytes(_RESERVE))
         predictor = load(options)
         side, weights = predictor.config.image_size, options.checkpoint or "bundled weights"
         weights = "random weights: masks mean nothing" if options.random_weights else weights
         say(f"model: {predictor.config.name} ({weights}), {side} px, {options.precision}")
         job = _Job(options, source, prompts, predictor, work, say)
-        stopped = job.work(cached)
+        stopped = job.work(cached, make_room=reserve.unlink)
         summary = job.write_summary(stopped)
     except BaseException:  # nothing was tracked
         folder.discard()
@@ -201,7 +204,7 @@ class _Job:
         )
         self.pictures: ResultPictures | None = None
 
-    def work(self, cached: bool) -> str | None:
+    def work(self, cached: bool, make_room: Callable[[], None]) -> str | None:
         """Tracks and draws. Returns why it stopped early, None if it did not."""
         state = self.predictor.init_state(self.source, max_objects=len(self.prompts.objects))
         self.say("compiling...")
@@ -211,7 +214,8 @@ class _Job:
             if self.fault is not None:
                 raise self.fault
             raise ValueError(stopped or "no frame was tracked.")
-        self.masks.drop_logits()  # on a full disk this makes room
+        make_room()
+        self.masks.drop_logits()
         reasons = [stopped, *map(self._guard, (self._fill, self._draw, self._save_sheet))]
         return next((reason for reason in reasons if reason), None)
 
@@ -256,22 +260,22 @@ class _Job:
         return self.predictor.propagate_in_video(state, start, reverse=True)
 
     def _track(self, state, cached: bool) -> None:
-        progress: Progress | None = None
+        progress = Progress("tracking", self.steps)
         start, compiled = time.perf_counter(), self.predictor.timings["compile_seconds"]
-        for frame_index, object_ids, mask_logits in self._frames(state):
-            self.masks.add(frame_index, object_ids, np.asarray(mask_logits))
-            now, total = time.perf_counter(), self.predictor.timings["compile_seconds"]
-            self.total_ms[frame_index] += 1000 * (now - start - (total - compiled))
-            self.visited[frame_index] = True
-            start, compiled = now, total
-            if self.first is None:
-                self.first = frame_index
-                note = " (cached for next time)" if cached else ""
-                self.say(f"compiling... done {total:.1f} s{note}")
-                progress = Progress("tracking", self.steps)
-            assert progress is not None
-            progress.step()
-        if progress is not None:
+        try:
+            for frame_index, object_ids, mask_logits in self._frames(state):
+                self.masks.add(frame_index, object_ids, np.asarray(mask_logits))
+                now, total = time.perf_counter(), self.predictor.timings["compile_seconds"]
+                self.total_ms[frame_index] += 1000 * (now - start - (total - compiled))
+                self.visited[frame_index] = True
+                start, compiled = now, total
+                if self.first is None:
+                    self.first = frame_index
+                    note = " (cached for next time)" if cached else ""
+                    self.say(f"compiling... done {total:.1f} s{note}")
+                    progress.restart()
+                progress.step()
+        finally:
             progress.finish()
 
     def _fill(self) -> None:
@@ -293,8 +297,8 @@ class _Job:
                 self.total_ms[t] += 1000 * (time.perf_counter() - start)
                 progress.step()
         finally:  # a frame that cannot be read ends the overlay; what was drawn is whole
+            progress.finish()
             pictures.close()
-        progress.finish()
 
     def _save_sheet(self) -> None:
         if self.pictures is not None:

@@ -34,7 +34,12 @@ class Progress:
         self._start = self._shown = clock()
         self._terminal = self._stream.isatty()
 
+    def restart(self) -> None:
+        """Takes the time from here: what came before, such as compiling, is not speed."""
+        self._start = self._shown = self._clock()
+
     def step(self) -> None:
+        """One more frame is done."""
         self.done += 1
         now = self._clock()
         if now - self._shown >= (0.2 if self._terminal else 5.0):
@@ -42,6 +47,7 @@ class Progress:
             self._print(now, "\r" if self._terminal else "", "" if self._terminal else "\n")
 
     def finish(self) -> None:
+        """The last line."""
         self._print(self._clock(), "\r" if self._terminal else "", "\n")
 
     def _print(self, now: float, start: str, end: str) -> None:

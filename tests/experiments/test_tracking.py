@@ -407,11 +407,12 @@ def _no_space(*_):
 
 def test_disk_full_while_tracking(tmp_path, job, monkeypatch):
     """From the sixth mask on every byte finds the disk full, the summary's included."""
-    written = []
+    written, reserves = [], []
     write = mask_writer.write_file
 
     def limited(path, data):
         written.append(path)
+        reserves.append((path.parents[1] / "reserve").exists())
         (write if len(written) <= 5 else _no_space)(path, data)
 
     monkeypatch.setattr(mask_writer, "write_file", limited)
@@ -422,6 +423,8 @@ def test_disk_full_while_tracking(tmp_path, job, monkeypatch):
         _run(job())
     assert "the disk of" in str(caught.value) and "out is full (No space left" in str(caught.value)
     assert "5 of 10 frames are kept" in str(caught.value)
+    assert reserves[:6] == [True] * 6  # room for the summary, given back before it is written
+    assert not (tmp_path / "out" / "reserve").exists()
     assert "without overlay.mp4 and sheet.png and summary.json" in str(caught.value)
     assert list(_masks(tmp_path)) == [2, 3, 4, 5, 6]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["masks"]
