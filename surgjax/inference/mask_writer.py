@@ -136,9 +136,10 @@ class MaskWriter:
             wins = logits > best
             label_map[wins] = object_ids[place]
             best[wins] = logits[wins]
-            inside = logits[logits > 0].astype(np.float64)
+            inside = logits[logits > 0]
             if inside.size:
-                self._score[frame_index, columns[place]] = np.mean(1 / (1 + np.exp(-inside)))
+                score = np.mean(1 / (1 + np.exp(-inside)), dtype=np.float64)
+                self._score[frame_index, columns[place]] = score
             if self._per_object:
                 mask = np.where(logits > 0, object_ids[place], 0).astype(np.uint8)
                 self._write_object(frame_index, object_ids[place], mask)
