@@ -13,14 +13,18 @@ from surgjax import train
 from surgjax.losses import LossWeights
 from surgjax.models import sam2, variants
 from surgjax.synthetic import build
-from surgjax.train import scene_batches
+from surgjax.train import scene_batches, warm_start
 from surgjax.train.steps import promptable
 
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints and logs.", required=True)
 _COMPILE_CACHE = flags.DEFINE_string("compile_cache", None, "Folder that keeps compiled steps.")
 
-_LOSSES = {"image": promptable.image_loss, "clip": promptable.clip_loss}
+_LOSSES = {
+    "shapes": promptable.image_loss,
+    "image": promptable.image_loss,
+    "clip": promptable.clip_loss,
+}
 
 
 def _loss_fn(config: ConfigDict, options: scene_batches.BatchOptions) -> train.loop.LossFn:
@@ -51,6 +55,8 @@ def run(config: ConfigDict, workdir: str) -> train.TrainState:
     total = sum(stage.steps for stage in stages)
     optimizer = train.build_optimizer(train.OptimizerOptions(**config.optim), total)
     params = sam2.init_params(variants.get_config(config.model.variant), config.seed)
+    if config.init.tie_attention:
+        params = warm_start.tie_attention(params)
     state = train.init_state(jax.tree.map(jnp.asarray, params), optimizer, config.seed)
     pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
     (pathlib.Path(workdir) / "config.json").write_text(config.to_json_best_effort(indent=2))
@@ -62,6 +68,8 @@ def run(config: ConfigDict, workdir: str) -> train.TrainState:
             return scene_batches.ShardFolder(folders, kind)
 
         def open_source(options: scene_batches.BatchOptions, seed: int):
+            if options.kind == "shapes":
+                return warm_start.shape_batches(shards("image"), options, seed)
             return scene_batches.scene_batches(shards(options.kind), options, seed)
 
         batches = {

@@ -23,7 +23,7 @@ import numpy as np
 from surgjax.train.steps.promptable import SceneBatch
 
 HELD_OUT_SEED = 10_000_000  # scenes from this seed on are for evaluation only
-_MIN_AREA = 0.001  # of the image, for an object to be prompted
+_MIN_AREA = 0.003  # of the image, for an object to be prompted
 _KEYS = {
     "image": ("images", "labels", "parts", "seeds"),
     "clip": ("frames", "labels", "parts", "seeds"),
@@ -34,7 +34,7 @@ _KEYS = {
 class BatchOptions:
     """What one kind of batch looks like."""
 
-    kind: str = "image"  # or "clip"
+    kind: str = "image"  # or "clip", or "shapes" (see `warm_start`)
     size: int = 256  # pixels, square
     batch: int = 8
     objects: int = 4
@@ -126,10 +126,10 @@ def draw_objects(
 
 def _warp(rng: np.random.Generator, height: int, width: int, size: int) -> np.ndarray:
     """Affine map of the source to a size x size crop: flips, rotation, scale, stretch, shift."""
-    scale = np.exp(rng.uniform(np.log(0.8), np.log(2.0)))
+    scale = np.exp(rng.uniform(np.log(0.85), np.log(1.7)))
     stretch = np.exp(rng.uniform(-0.2, 0.2))
     angle = rng.uniform(-25, 25) * np.pi / 180
-    if rng.random() < 0.2:
+    if rng.random() < 0.1:
         angle += rng.choice([0.5, 1.0, 1.5]) * np.pi
     flip = rng.choice([-1.0, 1.0])
     zoom = np.diag([scale * stretch * flip * size / width, scale / stretch * size / height])
@@ -153,21 +153,21 @@ class _Colour:
 
 def _draw_colour(rng: np.random.Generator) -> _Colour:
     levels = np.linspace(0, 1, 256)[:, None]
-    gamma = np.exp(rng.uniform(-0.5, 0.5) + rng.uniform(-0.15, 0.15, 3))
+    gamma = np.exp(rng.uniform(-0.4, 0.4) + rng.uniform(-0.12, 0.12, 3))
     gain = rng.uniform(0.7, 1.3) * rng.uniform(0.75, 1.25, 3)
     offset = rng.uniform(-0.08, 0.08) + rng.uniform(-0.04, 0.04, 3)
     contrast = rng.uniform(0.7, 1.3)
     curve = ((levels**gamma) * gain - 0.4) * contrast + 0.4 + offset
     table = np.clip(curve * 255 + 0.5, 0, 255).astype(np.uint8)
     mix = None
-    if rng.random() < 0.6:
+    if rng.random() < 0.4:
         grey = np.full((3, 3), 1 / 3)
         saturation = rng.uniform(0.0, 1.4) if rng.random() < 0.9 else 0.0
         mix = saturation * np.eye(3) + (1 - saturation) * grey
         if rng.random() < 0.3:  # lamps and white balances turn the colour circle a little
             mix = 0.7 * mix + 0.3 * np.roll(np.eye(3), rng.integers(1, 3), 0)
-    blur = rng.uniform(0.4, 1.5) if rng.random() < 0.35 else 0.0
-    noise = rng.uniform(2.0, 12.0) if rng.random() < 0.35 else 0.0
+    blur = rng.uniform(0.4, 1.2) if rng.random() < 0.25 else 0.0
+    noise = rng.uniform(2.0, 9.0) if rng.random() < 0.25 else 0.0
     return _Colour(table=table, mix=mix, blur=blur, noise=noise)
 
 
