@@ -9,9 +9,13 @@ Differs: nothing to differ from.
 """
 
 import numpy as np
+import torch
+
+from surgjax.inference.frames import resize_for_model
 
 FRAMES, HEIGHT, WIDTH = 12, 96, 128
-ODD_FRAME = 7  # inverted and flipped: the object score moves here
+SEED, SCORE_BIAS = 0, -5.0  # of reference.lively_weights: objects come and go on this clip
+ODD_FRAME = 7  # overexposed: the object score drops here
 
 
 def frames_u8(seed: int = 0) -> np.ndarray:
@@ -26,9 +30,15 @@ def frames_u8(seed: int = 0) -> np.ndarray:
         colour = np.sin(phase[..., None] + waves[1][:, None, None]).sum(0)
         colour = 0.5 + 0.16 * colour + 0.05 * rng.standard_normal(colour.shape)
         if t == ODD_FRAME:
-            colour = 1.0 - colour[::-1]
+            colour = 1.0 - 0.03 * rng.random(colour.shape)
         clip[t] = np.clip(255 * colour, 0, 255).astype(np.uint8)
     return clip
+
+
+def tensors(clip_u8: np.ndarray, image_size: int) -> torch.Tensor:
+    """The normalised frames (T, 3, S, S) that our video predictor makes of the clip."""
+    resized = np.stack([resize_for_model(frame, image_size) for frame in clip_u8])
+    return torch.from_numpy(resized).permute(0, 3, 1, 2).contiguous()
 
 
 def mask_prompt() -> np.ndarray:
@@ -42,5 +52,5 @@ def mask_prompt() -> np.ndarray:
 CLICK = (0, 1, dict(points=[[40.0, 30.0]], labels=[1]))
 BOX = (1, 2, dict(box=[60.0, 20.0, 110.0, 70.0]))
 MASK = (3, 2, "mask")
-CORRECTION = (6, 1, dict(points=[[70.5, 60.25], [20.0, 80.0]], labels=[1, 0]))
+CORRECTION = (6, 1, dict(points=[[90.5, 15.25], [105.0, 30.0]], labels=[1, 0]))
 PROMPTS = (CLICK, BOX, MASK)

@@ -1,13 +1,14 @@
 """Parity with the original PyTorch code, `sam2` 1.1.0 from PyPI: `python -m tests.parity.official`.
 
-Path:    reference.build -> names.official -> sam2's own modules and predictor; ours beside them.
-Units:   the clip of clip.py, given to every side as the same normalised tensors.
+Path:    reference.build -> surgjax.checkpoints (export) -> sam2's own predictor; ours beside it.
+Units:   the clip of clip.py, given to both sides as the same normalised tensors.
 Errors:  AssertionError, naming stage, frame and object, where a limit is passed.
 Source:  sam2 1.1.0, its YAML files read as they are; CUDA extension off.
 Differs: hydra, iopath and torchvision are only needed to build sam2's objects, so three small
          stand-ins take their place here; sam2's video loader is replaced by the given tensors.
 """
 
+import argparse
 import importlib
 import os
 import re
@@ -20,6 +21,12 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+
+from surgjax.checkpoints import export_official
+from surgjax.inference import VideoPredictor
+from tests.parity import clip, reference
+from tests.parity.compare import Errors, check, record
+from tests.parity.conftest import Pair, make_pair
 
 PACKAGE = "sam2==1.1.0"
 FOLDER = Path(__file__).resolve().parents[2] / "parity_output" / "sam2"
@@ -90,7 +97,7 @@ def build(
     fetch()
     package = importlib.import_module("sam2")
     stem = "sam2.1_hiera_" if version == "2.1" else "sam2_hiera_"
-    path = Path(package.__path__[0]) / "configs" / f"sam{version.rstrip('.0')}"
+    path = Path(package.__path__[0]) / "configs" / f"sam{version.removesuffix('.0')}"
     tree = yaml.safe_load((path / f"{stem}{YAML[variant]}.yaml").read_text())["model"]
     tree.update(
         _target_="sam2.sam2_video_predictor.SAM2VideoPredictor",
@@ -122,3 +129,88 @@ def open_clip(model: Any, frames: torch.Tensor, video_size: tuple[int, int]) -> 
         return model.init_state(video_path="given tensors")
     finally:
         module.load_video_frames = load
+
+
+def compare_features(pair: Pair, model: Any, frames: torch.Tensor) -> None:
+    """Image encoder and projected skips, then one click through decoder and heads."""
+    x = frames[:1].permute(0, 2, 3, 1).numpy()
+    ours = pair.run("encode_image", x)
+    theirs = model.forward_image(frames[:1])["backbone_fpn"]
+    for name, want in zip(("s4", "s8", "s16"), theirs, strict=True):
+        want = want.permute(0, 2, 3, 1).numpy()
+        error = float(np.abs(getattr(ours, name) - want).max())
+        print(f"features {name}: max abs error {error:.1e}, std {want.std():.2f}")
+        assert error <= 1e-4, f"features {name}: {error:.1e} > 1e-4"
+
+
+def compare_clip(pair: Pair, model: Any, frames_u8: np.ndarray, frames: torch.Tensor) -> None:
+    """All prompts, forward, a correction, forward and backward from it; both predictors' flows."""
+    keep = model.add_all_frames_to_correct_as_cond
+    ours = VideoPredictor(
+        pair.params,
+        pair.config,
+        corrections_as_conditioning=keep,
+        track_before_first_prompt=True,
+    )
+    size = frames_u8.shape[1:3]
+    state, theirs = ours.init_state(frames_u8), open_clip(model, frames, size)
+    corrected = clip.CORRECTION[0]
+    from_here = corrected if keep else corrected + 1  # else the correction would be overwritten
+
+    def prompt(frame: int, obj_id: int, what: Any) -> None:
+        if isinstance(what, str):
+            ours.add_new_mask(state, frame, obj_id, clip.mask_prompt())
+            model.add_new_mask(theirs, frame, obj_id, clip.mask_prompt())
+        else:
+            ours.add_new_points_or_box(state, frame, obj_id, **what)
+            model.add_new_points_or_box(
+                theirs, frame, obj_id, **{k: np.array(v, np.float32) for k, v in what.items()}
+            )
+
+    def propagate(name: str, **options: Any) -> None:
+        errors = Errors()
+        seen = [frame for frame, *_ in ours.propagate_in_video(state, **options)]
+        assert seen == [frame for frame, *_ in model.propagate_in_video(theirs, **options)]
+        for obj_id, index in theirs["obj_id_to_idx"].items():
+            stored = theirs["output_dict_per_obj"][index]
+            for frame in seen:
+                found = stored["cond_frame_outputs"].get(frame)
+                found = found or stored["non_cond_frame_outputs"][frame]
+                want = dict(found, object_pointer=found["obj_ptr"])
+                where = f"{name}, object {obj_id}, frame {frame}"
+                check(record(state, obj_id, frame), want, where, errors)
+        print(f"clip, {name}: {errors}")
+
+    for one in clip.PROMPTS:
+        prompt(*one)
+    propagate("forward")
+    prompt(*clip.CORRECTION)
+    propagate("corrected, forward", start_frame_idx=from_here)
+    propagate("corrected, backward", start_frame_idx=corrected, reverse=True)
+
+
+@torch.inference_mode()
+def main() -> None:
+    """Prints the largest error of every stage and exits with an error where a limit is passed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--variant", default="tiny", choices=tuple(reference.SIZES))
+    parser.add_argument("--image_size", default=512, type=int)
+    parser.add_argument("--version", default="2.1", choices=("2.1", "2.0"))
+    arguments = parser.parse_args()
+    pair = make_pair(
+        arguments.variant, arguments.image_size, clip.SEED, clip.SCORE_BIAS, arguments.version
+    )
+    frames_u8 = clip.frames_u8()
+    frames = clip.tensors(frames_u8, arguments.image_size)
+    state = export_official(pair.params, pair.config)
+    for keep in (True, False):
+        print(f"corrections kept as conditioning frames: {keep}")
+        model = build(arguments.variant, arguments.image_size, state, arguments.version, keep)
+        if keep:
+            compare_features(pair, model, frames)
+        compare_clip(pair, model, frames_u8, frames)
+    print(f"parity with {PACKAGE}: all limits kept")
+
+
+if __name__ == "__main__":
+    main()

@@ -84,9 +84,11 @@ _GAINS = (
     ("mlp.proj_out.weight", 0.5),
     ("o_proj.weight", 0.7),
     ("linear2.weight", 0.5),
+    ("output_hypernetworks_mlps.proj_out.weight", 1.6),
     ("pred_obj_score_head.proj_out.weight", 8.0),
     ("iou_prediction_head.proj_out.weight", 2.0),
     ("mask_downsample.weight", 4.0),
+    ("mask_embed.conv3.weight", 0.4),
 )
 
 
