@@ -97,6 +97,7 @@ def load_predictor(options: TrackOptions):
         random_weights=options.random_weights,
         keep_records=False,  # one pass per direction: nothing is corrected afterwards
     )
+    predictor.programs.on_compile = lambda what: None  # one notice stands for all programs
     if options.checkpoint and options.model not in (None, predictor.config.name):
         raise ValueError(
             f"--model={options.model}, but {options.checkpoint} holds {predictor.config.name}; "
