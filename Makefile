@@ -15,10 +15,9 @@ WORKERS ?= 2
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 RUN := $(VENV)/bin/python
 RUNTIME := $(VENV)/.installed-$(VERSION)-runtime
-DEV := $(VENV)/.installed-$(VERSION)-dev
 
-# The parity tests need torch. They are on by default where CI has its CPU build (Python 3.11), and
-# wherever parity is required; elsewhere they skip with a reason.
+# The parity tests need torch. It is installed by default on Python 3.11, which CI uses, and wherever
+# parity is required; elsewhere they skip with a reason.
 ifeq ($(VERSION),3.11)
 WITH_TORCH ?= 1
 else
@@ -26,6 +25,7 @@ WITH_TORCH ?= $(if $(filter 1,$(SURGJAX_REQUIRE_PARITY)),1,0)
 endif
 comma := ,
 DEV_EXTRAS := dev,viz$(if $(filter 1,$(WITH_TORCH)),$(comma)torch)
+DEV := $(VENV)/.installed-$(VERSION)-$(subst $(comma),-,$(DEV_EXTRAS))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint types imports format parity-official clean
