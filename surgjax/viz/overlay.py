@@ -98,8 +98,7 @@ def _draw_marks(draw: ImageDraw.ImageDraw, marks: PromptMarks, line: int) -> Non
     colour = object_colour(marks.object_id)
     if marks.box_xyxy is not None:
         box = [float(v) for v in marks.box_xyxy]
-        draw.rectangle(box, outline=(255, 255, 255), width=line + 2)
-        draw.rectangle(box, outline=colour, width=line)
+        draw.rectangle(box, outline=colour, width=line + 1)
     if marks.points_xy is None:
         return
     labels = np.ones(len(marks.points_xy)) if marks.labels is None else marks.labels
