@@ -8,14 +8,14 @@ Units:   points_xy are pixels of the model input, column first, 0..S. Frame indi
 Source:  SAM 2, arXiv:2408.00714.
 """
 
+from typing import Any
+
 import flax.struct
-import jax
 
-Array = jax.Array
+Array = Any  # jax.Array; on the host, before a program takes it, also numpy.ndarray
 
 
-@flax.struct.dataclass
-class ImageFeatures:
+class ImageFeatures(flax.struct.PyTreeNode):
     """One image seen at three strides; s4 and s8 have already been projected for the decoder."""
 
     s4: Array  # [B, S/4, S/4, d/8]
@@ -23,8 +23,7 @@ class ImageFeatures:
     s16: Array  # [B, S/16, S/16, d]
 
 
-@flax.struct.dataclass
-class PointPrompts:
+class PointPrompts(flax.struct.PyTreeNode):
     """Clicks and box corners, padded to P slots.
 
     Labels: 0 background, 1 object, 2 box top-left, 3 box bottom-right, -1 "not a point" (a live
@@ -37,8 +36,7 @@ class PointPrompts:
     valid: Array  # [B, P] bool
 
 
-@flax.struct.dataclass
-class MemoryRead:
+class MemoryRead(flax.struct.PyTreeNode):
     """What a memory policy lets a frame attend to. Valid spatial slots come first."""
 
     features: Array  # [B, M, N, D]
@@ -50,8 +48,7 @@ class MemoryRead:
     pointer_span: Array  # [] float32, the distance that is encoded as 1
 
 
-@flax.struct.dataclass
-class DecoderOutput:
+class DecoderOutput(flax.struct.PyTreeNode):
     """Raw answers of the mask decoder: channel 0 is the single mask, 1..3 the candidates."""
 
     mask_logits: Array  # [B, 4, S/4, S/4]
@@ -60,8 +57,7 @@ class DecoderOutput:
     tokens: Array  # [B, 4, d]
 
 
-@flax.struct.dataclass
-class MaskOutput:
+class MaskOutput(flax.struct.PyTreeNode):
     """The chosen mask of each row, with the object pointer. Absent objects have logits -1024."""
 
     low_res: Array  # [B, S/4, S/4]

@@ -20,8 +20,9 @@ def debug_config(image_size: int = 64, version: str = "2.1") -> Sam2Config:
 def lively_params(config: Sam2Config, seed: int = 0, object_bias: float = 2.0) -> dict:
     """Random weights whose masks differ from frame to frame: fresh ones answer near zero all over.
 
-    Biases get noise, layer scales are raised so the memory encoder's blocks matter, mask logits
-    are spread, and the object score is moved so that objects are present.
+    Weights are doubled (PyTorch's default shrinks what passes), biases get noise, layer scales are
+    raised so the memory encoder's blocks matter, mask logits are spread, and the object score is
+    moved so that objects are present.
     """
     rng = np.random.default_rng(seed)
     params = copy.deepcopy(init_params(config, seed))
@@ -32,6 +33,8 @@ def lively_params(config: Sam2Config, seed: int = 0, object_bias: float = 2.0) -
                 visit(value)
             elif name == "bias":
                 node[name] = rng.normal(0, 0.1, value.shape).astype(np.float32)
+            elif name == "kernel":
+                node[name] = value * 2.0
             elif name == "gamma":
                 node[name] = np.full_like(value, 0.5)
             elif name in ("maskmem_tpos_enc", "no_obj_ptr", "no_mem_embed", "no_obj_embed_spatial"):
@@ -40,7 +43,7 @@ def lively_params(config: Sam2Config, seed: int = 0, object_bias: float = 2.0) -
     visit(params)
     decoder = params["sam_mask_decoder"]
     for i in range(4):
-        decoder[f"output_hypernetworks_mlps_{i}"]["layers_2"]["kernel"] *= 40.0
+        decoder[f"output_hypernetworks_mlps_{i}"]["layers_2"]["kernel"] *= 10.0
     decoder["pred_obj_score_head"]["layers_2"]["bias"] += object_bias
     return params
 

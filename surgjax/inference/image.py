@@ -18,7 +18,7 @@ import numpy as np
 
 from surgjax.inference.programs import POINT_BUCKETS, PRECISIONS, Programs, bucket
 from surgjax.inference.stream import Stream
-from surgjax.inference.video import load_weights
+from surgjax.inference.weights import load_weights
 from surgjax.models.variants import Sam2Config
 from surgjax.ops.masks import clean_mask, resize_antialias, resize_logits
 from surgjax.structs import ImageFeatures, PointPrompts
@@ -124,9 +124,9 @@ class ImagePredictor:
                 raise ValueError(f"{len(batch)} prompts for {len(self._images)} images")
         results = []
         for i in range(len(self._images)):
-            prompts = [None if batch is None else batch[i] for batch in given]
+            xy, labels, box, mask = (None if batch is None else batch[i] for batch in given)
             options = (multimask_output, return_logits, normalize_coords)
-            results.append(self._predict(i, *prompts, *options))
+            results.append(self._predict(i, xy, labels, box, mask, *options))
         masks, ious, low_res = zip(*results, strict=True)
         return list(masks), list(ious), list(low_res)
 
@@ -199,7 +199,8 @@ class ImagePredictor:
                     f"{xy.shape} and labels {values.shape}"
                 )
             single = single and xy.ndim == 2
-            parts.append((xy.reshape(-1, *xy.shape[-2:]), values.reshape(-1, values.shape[-1])))
+            per_prompt = xy.shape[-2]
+            parts.append((xy.reshape(-1, per_prompt, 2), values.reshape(-1, per_prompt)))
         elif labels is not None:
             raise ValueError("point_labels without point_coords")
         if not parts:

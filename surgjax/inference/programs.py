@@ -142,7 +142,7 @@ class Programs:
             rows = points.valid.shape[0]
             features = jax.tree.map(lambda x: jnp.broadcast_to(x, (rows, *x.shape[1:])), features)
             s16 = apply(features.s16, method="add_no_memory")
-            out = apply(features, s16, points, mask_logits, use_mask, method="decode")
+            out: Any = apply(features, s16, points, mask_logits, use_mask, method="decode")
             return out.mask_logits, out.ious, apply(out, method="single_choice")
 
         key = ("mask decoder", *points.valid.shape, features.s16.shape[0])

@@ -13,6 +13,7 @@ Differs: SAM 2 grows a dict by one entry a frame and runs objects one call at a 
 
 import dataclasses
 import functools
+from typing import Any
 
 import flax.struct
 import jax
@@ -25,13 +26,12 @@ from surgjax.memory.policies import Bank, Clock, MemoryPolicy, recent
 from surgjax.models.sam2 import NO_OBJECT_LOGIT, Sam2
 from surgjax.models.variants import Sam2Config
 from surgjax.ops.resize import resize_bilinear
-from surgjax.structs import ImageFeatures, MaskOutput, PointPrompts
+from surgjax.structs import Array, ImageFeatures, MaskOutput, PointPrompts
 
 UNKNOWN_LENGTH = 1 << 20  # a live stream: long enough for every horizon
 
 
-@flax.struct.dataclass
-class TrackState:
+class TrackState(flax.struct.PyTreeNode):
     """Everything a stream carries from frame to frame: a pytree of fixed shapes."""
 
     bank: Bank  # the policy's pytree, leading axis O
@@ -40,8 +40,7 @@ class TrackState:
     num_frames: jax.Array  # [] int32
 
 
-@flax.struct.dataclass
-class FramePrompts:
+class FramePrompts(flax.struct.PyTreeNode):
     """Prompts on one frame, padded to O objects and P points.
 
     A prompted object starts afresh on this frame (SAM 2's initial conditioning frame: no memory is
@@ -49,17 +48,16 @@ class FramePrompts:
     """
 
     points: PointPrompts  # [O, P, ...]
-    masks: jax.Array  # [O, S, S] bool
-    has_mask: jax.Array  # [O] bool; a mask stands alone, points are then ignored
-    previous_logits: jax.Array  # [O, S/4, S/4], the mask being corrected
-    has_previous: jax.Array  # [O] bool
-    use_memory: jax.Array  # [O] bool
-    as_conditioning: jax.Array  # [O] bool, kept as a conditioning memory
-    track: jax.Array  # [O] bool, run this object if it has memory, prompted or not
+    masks: Array  # [O, S, S] bool
+    has_mask: Array  # [O] bool; a mask stands alone, points are then ignored
+    previous_logits: Array  # [O, S/4, S/4], the mask being corrected
+    has_previous: Array  # [O] bool
+    use_memory: Array  # [O] bool
+    as_conditioning: Array  # [O] bool, kept as a conditioning memory
+    track: Array  # [O] bool, run this object if it has memory, prompted or not
 
 
-@flax.struct.dataclass
-class TrackOutput:
+class TrackOutput(flax.struct.PyTreeNode):
     """What a frame yields; objects that did not run have logits -1024 and score -1024."""
 
     low_res: jax.Array  # [O, S/4, S/4] mask logits
@@ -129,7 +127,8 @@ class Stream:
 
     def encode(self, params: dict, frame: jax.Array) -> ImageFeatures:
         """One frame [S, S, 3] -> features with B = 1; done once, whatever the number of objects."""
-        return self.model.apply({"params": params}, frame[None], method="encode_image")
+        features: Any = self.model.apply({"params": params}, frame[None], method="encode_image")
+        return features
 
     def step(
         self, params: dict, state: TrackState, frame: jax.Array, prompts: FramePrompts
@@ -187,7 +186,8 @@ class Stream:
         has_points = prompt.points.valid.any() & ~prompt.has_mask
         prompted = has_points | prompt.has_mask
         output = self._answer(apply, features, clock, row, prompt, has_points)
-        high = resize_bilinear(output.low_res, (self.config.image_size,) * 2)
+        side = self.config.image_size
+        high = resize_bilinear(output.low_res, (side, side))
         memory = apply(
             features.s16, high, output.object_score, prompted[None], method="encode_memory"
         )[0]

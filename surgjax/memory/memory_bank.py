@@ -14,32 +14,32 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from surgjax.structs import Array
+
 EMPTY = -1
 
 
-@flax.struct.dataclass
-class MemoryEntry:
+class MemoryEntry(flax.struct.PyTreeNode):
     """What one frame leaves behind for one object."""
 
-    features: jax.Array  # [N, D]
-    pointer: jax.Array  # [d] float32
-    frame_index: jax.Array  # [] int32
-    is_conditioning: jax.Array  # [] bool
-    object_score: jax.Array  # [] float32, logit
-    iou: jax.Array  # [] float32, predicted
+    features: Array  # [N, D]
+    pointer: Array  # [d] float32
+    frame_index: Array  # [] int32
+    is_conditioning: Array  # [] bool
+    object_score: Array  # [] float32, logit
+    iou: Array  # [] float32, predicted
 
 
-@flax.struct.dataclass
-class MemoryBank:
+class MemoryBank(flax.struct.PyTreeNode):
     """One object's memory."""
 
-    cond_features: jax.Array  # [C, N, D]
-    cond_pointers: jax.Array  # [C, d]
-    cond_index: jax.Array  # [C] int32
-    recent_features: jax.Array  # [R, N, D]
-    recent_index: jax.Array  # [R] int32
-    pointers: jax.Array  # [P, d]
-    pointer_index: jax.Array  # [P] int32
+    cond_features: Array  # [C, N, D]
+    cond_pointers: Array  # [C, d]
+    cond_index: Array  # [C] int32
+    recent_features: Array  # [R, N, D]
+    recent_index: Array  # [R] int32
+    pointers: Array  # [P, d]
+    pointer_index: Array  # [P] int32
 
 
 def init_bank(

@@ -52,7 +52,7 @@ def small_components(binary: np.ndarray, max_area: int) -> np.ndarray:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(binary.astype(np.uint8), connectivity=8)
     small = stats[:, cv2.CC_STAT_AREA] <= max_area
     small[0] = False  # label 0 is what is not in `binary`
-    return small[labels]
+    return small[np.asarray(labels, np.intp)]
 
 
 def fill_holes(logits: np.ndarray, max_area: int) -> np.ndarray:
