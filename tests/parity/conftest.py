@@ -1,7 +1,8 @@
 """Torch and JAX models of the same weights, built once per test session.
 
 Path:    reference.build -> surgjax.checkpoints -> Pair -> test_modules, test_clip.
-Errors:  none of its own; without torch the whole folder skips (SURGJAX_REQUIRE_PARITY forbids it).
+Errors:  none of its own. Without torch the test files skip (SURGJAX_REQUIRE_PARITY forbids it); a
+         skip in a conftest would end the whole run, so nothing here imports torch at the top.
 Source:  ours.
 Differs: nothing to differ from.
 """
@@ -15,15 +16,9 @@ import jax
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
-
-from surgjax.checkpoints import import_params  # noqa: E402
-from surgjax.models.sam2 import Sam2  # noqa: E402
-from surgjax.models.variants import Sam2Config, get_config  # noqa: E402
-from tests.parity import reference  # noqa: E402
-
-torch.set_num_threads(1)
+from surgjax.checkpoints import import_params
+from surgjax.models.sam2 import Sam2
+from surgjax.models.variants import Sam2Config, get_config
 
 
 @dataclasses.dataclass(eq=False)
@@ -54,6 +49,11 @@ class Pair:
 @functools.cache
 def make_pair(variant: str, size: int, seed: int = 0, score_bias: float = 0.0, version="2.1"):
     """The pair of a variant at an image size; version 2.0 drops the parts that 2.1 added."""
+    import torch
+
+    from tests.parity import reference
+
+    torch.set_num_threads(1)
     hf = reference.build(variant, size, seed, score_bias, version)
     config = get_config(variant, version=version, image_size=size)
     state = {key: value.numpy() for key, value in hf.state_dict().items()}
