@@ -96,7 +96,8 @@ class DeviceTracks:
         nearest = sorted((f for f in known if f in kept), key=lambda f: (abs(f - frame_idx), f))
         want = {f: kept[f] for f in nearest[:limit]}
         have = self._written[obj_id]
-        if any(f not in kept for f in have):  # a prompt was taken back: start over
+        # The bank of a live stream forgets the farthest prompt by itself, as the session does.
+        if not self.session.live and any(f not in kept for f in have):  # one was taken back
             self.track = self.programs.reset(self.track, slot)
             have = {}
             self.replay(obj_id, frame_idx)

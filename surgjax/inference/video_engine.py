@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from absl import logging
 
 from surgjax.inference.device_tracks import DeviceTracks
 from surgjax.inference.frames import resize_for_model
@@ -154,10 +155,29 @@ class VideoEngine:
                     for near in range(frame_idx - window, frame_idx + window + 1):
                         state.store.remove(obj_id, near)
             track.pending.clear()
+            if state.live:
+                self._keep_nearest_prompts(state, obj_id, track)
             if not track.conditioning:
                 raise ValueError(
                     f"object {obj_id}: no prompt is left; add one or remove the object"
                 )
+
+    def _keep_nearest_prompts(self, state: VideoState, obj_id: int, track: ObjectTrack) -> None:
+        """A live stream has no end, so it keeps no more prompted frames than its bank has slots."""
+        limit = self.programs.stream.cond_slots
+        far = sorted(track.conditioning, key=lambda f: abs(f - state.next_live_frame))[limit:]
+        if far:
+            logging.warning(
+                "object %d: a live stream keeps the %d prompted frames closest in time and forgets "
+                "frame %s",
+                obj_id,
+                limit,
+                ", ".join(map(str, sorted(far))),
+            )
+        for frame_idx in far:
+            del track.conditioning[frame_idx]
+            track.points.pop(frame_idx, None)
+            track.masks.pop(frame_idx, None)
 
     def _propagate(
         self,

@@ -173,3 +173,28 @@ def test_state_has_fixed_shapes_at_full_size(objects):
     assert state.bank.cond_features.shape == (objects, 16, 4096, 64)
     assert state.bank.recent_features.shape == (objects, 6, 4096, 64)
     assert state.bank.pointers.shape == (objects, 15, 256)
+
+
+def test_bfloat16_compute_stays_near_float32(step, frames, together):
+    import jax.numpy as jnp
+
+    half = Stream.create(CONFIG, dtype=jnp.bfloat16)
+    outputs, _ = run(jax.jit(half.step), frames[:4], {0: prompts(CLICKS)}, half.init_state(4, 20))
+    for a, b in zip(outputs, together, strict=False):
+        assert a.low_res.dtype == np.float32
+        assert np.abs(a.low_res - b.low_res)[:3].max() < 0.1 * span(together)
+        assert np.abs(a.low_res - b.low_res)[:3].max() > 0  # it is another precision
+
+
+def test_version_2_0_tracks_and_differs(frames, together):
+    """2.0 has no occlusion embedding and no positions on pointers."""
+    config = debug_config(version="2.0")
+    stream, params = Stream.create(config), lively_params(config)
+    assert "obj_ptr_tpos_proj" not in params and "no_obj_embed_spatial" not in params
+    state = stream.init_state(4, 20)
+    old = jax.jit(stream.step)
+    for t in range(3):
+        now = prompts(CLICKS) if t == 0 else no_prompts(config, 4)
+        state, output = old(params, state, frames[t], now)
+    assert np.isfinite(output.low_res).all()
+    assert np.asarray(output.ran).tolist() == [True, True, True, False]

@@ -231,6 +231,20 @@ def test_more_prompted_frames_than_slots(predictor, video):
     assert len(masks) == 20 and len(predictor.programs.compiled) == before
 
 
+def test_a_live_stream_keeps_sixteen_prompted_frames_and_says_so(predictor, video, caplog):
+    from absl import logging
+
+    logging.get_absl_logger().propagate = True
+    state = start(predictor, iter(list(video)), {(1, 0): CLICK})
+    for t, _, masks in predictor.propagate_in_video(state):
+        assert np.isfinite(masks).all()
+        if t < 18:
+            click = dict(points=[[20 + t, 20]], labels=[1])
+            predictor.add_new_points_or_box(state, t + 1, 1, **click)
+    assert list(state.objects[1].conditioning) == list(range(3, 19))
+    assert "object 1: a live stream keeps the 16 prompted frames" in caplog.text
+
+
 def test_options_on_the_way_out(predictor, video):
     predictor.non_overlap_masks = True
     state = start(predictor, video[:3], TWO)
