@@ -14,6 +14,7 @@ import json
 import pathlib
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
@@ -146,6 +147,8 @@ def endovis_components(folder: pathlib.Path) -> Iterator[tuple[str, np.ndarray, 
     for path in paths:
         labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         image = cv2.imread(str(path.with_name(path.name.replace("_mask.png", ".jpg"))))
+        if labels is None or image is None:
+            raise ValueError(f"{path}: the mask, or the .jpg frame beside it, cannot be read.")
         for label in np.unique(labels[labels > 0]):
             count, parts = cv2.connectedComponents((labels == label).astype(np.uint8), None, 8)
             for part in range(1, count):
@@ -177,7 +180,7 @@ def score_endovis(predictor: ImagePredictor, folder: str) -> dict[str, object]:
 
 
 def main(_):
-    scores = {"checkpoint": _CHECKPOINT.value}
+    scores: dict[str, Any] = {"checkpoint": _CHECKPOINT.value}
     start = time.monotonic()
     if _IMAGES.value or _ENDOVIS.value:
         images = ImagePredictor.from_checkpoint(_CHECKPOINT.value)

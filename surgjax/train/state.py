@@ -20,8 +20,7 @@ import optax
 _NAME = re.compile(r"checkpoint_(\d{7})\.msgpack$")
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(flax.struct.PyTreeNode):
     """Everything a step changes."""
 
     step: jax.Array  # [] int32
