@@ -4,6 +4,6 @@ Path:    [synthetic] -> training, tests, the bundled demo clip
 """
 
 from surgjax.synthetic.clip import Clip, generate_clip, generate_image
-from surgjax.synthetic.config import SceneConfig
+from surgjax.synthetic.config import PRESETS, SceneConfig
 
-__all__ = ["Clip", "SceneConfig", "generate_clip", "generate_image"]
+__all__ = ["PRESETS", "Clip", "SceneConfig", "generate_clip", "generate_image"]

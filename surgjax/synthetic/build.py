@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from surgjax.synthetic.clip import generate_clip, generate_image
+from surgjax.synthetic.config import PRESETS, SceneConfig
 
 CLIP_OFFSET = 5_000_000
 HELD_OUT = 10_000_000
@@ -32,9 +33,9 @@ def _write(path: str, arrays: dict[str, np.ndarray]) -> None:
     os.replace(partial, path)
 
 
-def image_shard(seeds, size: int) -> dict[str, np.ndarray]:
+def image_shard(seeds, size: int, config: SceneConfig | None = None) -> dict[str, np.ndarray]:
     """The arrays of one shard of single images."""
-    made = [generate_image(int(seed), size) for seed in seeds]
+    made = [generate_image(int(seed), size, config) for seed in seeds]
     return dict(
         images=np.concatenate([clip.frames_u8 for clip in made]),
         labels=np.concatenate([clip.label_maps for clip in made]),
@@ -43,9 +44,11 @@ def image_shard(seeds, size: int) -> dict[str, np.ndarray]:
     )
 
 
-def clip_shard(seeds, num_frames: int, size: int) -> dict[str, np.ndarray]:
+def clip_shard(
+    seeds, num_frames: int, size: int, config: SceneConfig | None = None
+) -> dict[str, np.ndarray]:
     """The arrays of one shard of clips."""
-    made = [generate_clip(int(seed), num_frames, size) for seed in seeds]
+    made = [generate_clip(int(seed), num_frames, size, config) for seed in seeds]
     return dict(
         frames=np.stack([clip.frames_u8 for clip in made]),
         labels=np.stack([clip.label_maps for clip in made]),
@@ -70,7 +73,15 @@ def plan(images: int, clips: int, seed: int) -> list[tuple[str, np.ndarray]]:
     return [(name, chunk) for _, name, chunk in sorted(shards, key=lambda shard: shard[0])]
 
 
-def build(out: str, images: int, clips: int, frames: int, size: int, seed: int) -> None:
+def build(
+    out: str,
+    images: int,
+    clips: int,
+    frames: int,
+    size: int,
+    seed: int,
+    config: SceneConfig | None = None,
+) -> None:
     """Writes every missing shard; complete ones found in `out` are kept."""
     cv2.setNumThreads(1)  # shards are the unit of parallel work, not pixels
     os.makedirs(out, exist_ok=True)
@@ -78,8 +89,10 @@ def build(out: str, images: int, clips: int, frames: int, size: int, seed: int) 
     for done, (name, seeds) in enumerate(shards):
         path = os.path.join(out, name)
         if not os.path.exists(path):
-            is_clip = name.startswith("clips")
-            _write(path, clip_shard(seeds, frames, size) if is_clip else image_shard(seeds, size))
+            if name.startswith("clips"):
+                _write(path, clip_shard(seeds, frames, size, config))
+            else:
+                _write(path, image_shard(seeds, size, config))
         spent = time.perf_counter() - start
         left = spent / (done + 1) * (len(shards) - done - 1)
         print(
@@ -95,6 +108,7 @@ def main(argv=None) -> None:
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="wide")
     parser.add_argument("--held_out", action="store_true", help="allow seeds kept for scoring")
     flags = parser.parse_args(argv)
     if flags.images > CLIP_OFFSET or flags.clips > CLIP_OFFSET:
@@ -102,7 +116,8 @@ def main(argv=None) -> None:
     last = flags.seed + max(flags.images, CLIP_OFFSET + flags.clips if flags.clips else 0)
     if last > HELD_OUT and not flags.held_out:
         sys.exit(f"--seed {flags.seed}: seeds from {HELD_OUT} are held out; give --held_out.")
-    build(flags.out, flags.images, flags.clips, flags.frames, flags.size, flags.seed)
+    config = PRESETS[flags.preset]
+    build(flags.out, flags.images, flags.clips, flags.frames, flags.size, flags.seed, config)
 
 
 if __name__ == "__main__":
