@@ -24,6 +24,7 @@ from surgjax.inference import ImagePredictor, VideoPredictor
 from surgjax.metrics import davis2017
 from surgjax.prompts.clicks import center_click
 from surgjax.synthetic import generate_clip, generate_image
+from surgjax.synthetic.config import PRESETS
 
 HELD_OUT_SEED = 10_000_000
 CLIP_SEED = 15_000_000
@@ -31,6 +32,7 @@ MIN_AREA = 0.005
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "nano", "Name, file or folder of the weights.")
 _IMAGES = flags.DEFINE_integer("images", 100, "Held-out generated images.")
 _CLIPS = flags.DEFINE_integer("clips", 24, "Held-out generated clips.")
+_SCENES = flags.DEFINE_enum("scenes", "clear", sorted(PRESETS), "What the scenes look like.")
 _FRAMES = flags.DEFINE_integer("frames", 16, "Frames of a clip.")
 _ENDOVIS = flags.DEFINE_string("endovis", None, "Folder of X.jpg with X_mask.png; optional.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the scores; optional.")
@@ -77,11 +79,11 @@ def objects_of(label_map: np.ndarray) -> list[np.ndarray]:
     return [mask for mask in masks if mask.mean() >= MIN_AREA]
 
 
-def score_images(predictor: ImagePredictor, count: int) -> dict[str, float]:
+def score_images(predictor: ImagePredictor, count: int, scenes: str) -> dict[str, float]:
     """Mean IoU of a tight box and of one click at the object's centre, on held-out images."""
     boxed, clicked = [], []
     for i in range(count):
-        scene = generate_image(HELD_OUT_SEED + i)
+        scene = generate_image(HELD_OUT_SEED + i, config=PRESETS[scenes])
         masks = objects_of(scene.label_maps[0])
         if not masks:
             continue
@@ -102,14 +104,16 @@ def score_images(predictor: ImagePredictor, count: int) -> dict[str, float]:
     }
 
 
-def score_clips(predictor: VideoPredictor, count: int, frames: int) -> dict[str, float]:
+def score_clips(
+    predictor: VideoPredictor, count: int, frames: int, scenes: str
+) -> dict[str, float]:
     """DAVIS J&F of objects prompted by a tight box on the first frame that shows enough of them.
 
     An object is scored from its prompted frame on; the rule drops that frame and the last.
     """
     scores = davis2017.init_state()
     for i in range(count):
-        clip = generate_clip(CLIP_SEED + i, frames)
+        clip = generate_clip(CLIP_SEED + i, frames, config=PRESETS[scenes])
         targets = {k: clip.label_maps == k for k in clip.object_ids}
         starts = {}
         for k, target in targets.items():
@@ -180,12 +184,12 @@ def score_endovis(predictor: ImagePredictor, folder: str) -> dict[str, object]:
 
 
 def main(_):
-    scores: dict[str, Any] = {"checkpoint": _CHECKPOINT.value}
+    scores: dict[str, Any] = {"checkpoint": _CHECKPOINT.value, "scenes": _SCENES.value}
     start = time.monotonic()
     if _IMAGES.value or _ENDOVIS.value:
         images = ImagePredictor.from_checkpoint(_CHECKPOINT.value)
         if _IMAGES.value:
-            scores["images"] = score_images(images, _IMAGES.value)
+            scores["images"] = score_images(images, _IMAGES.value, _SCENES.value)
             print("held-out images", scores["images"], flush=True)
         if _ENDOVIS.value:
             scores["endovis"] = score_endovis(images, _ENDOVIS.value)
@@ -193,7 +197,7 @@ def main(_):
             print("EndoVis 2018 frames, tight boxes", shown, flush=True)
     if _CLIPS.value:
         videos = VideoPredictor.from_checkpoint(_CHECKPOINT.value, keep_records=False)
-        scores["clips"] = score_clips(videos, _CLIPS.value, _FRAMES.value)
+        scores["clips"] = score_clips(videos, _CLIPS.value, _FRAMES.value, _SCENES.value)
         print("held-out clips", scores["clips"], flush=True)
     print(f"{time.monotonic() - start:.0f} s")
     if _OUTPUT.value:

@@ -1,19 +1,23 @@
 """Trains promptable SAM 2 on generated scenes: builds the parts, then calls the loop."""
 
+import dataclasses
 import functools
 import pathlib
 import tempfile
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from absl import app, flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import config_flags
 
 from surgjax import train
 from surgjax.losses import LossWeights
 from surgjax.models import sam2, variants
 from surgjax.synthetic import build
-from surgjax.train import scene_batches, warm_start
+from surgjax.train import auxiliary_head, scene_batches, warm_start
+from surgjax.train.averaged import averaged_params
+from surgjax.train.loop import LossFn
 from surgjax.train.steps import promptable
 
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
@@ -22,17 +26,20 @@ _COMPILE_CACHE = flags.DEFINE_string("compile_cache", None, "Folder that keeps c
 
 _LOSSES = {
     "shapes": promptable.image_loss,
+    "dense": promptable.dense_loss,
     "image": promptable.image_loss,
     "clip": promptable.clip_loss,
 }
 
 
-def _loss_fn(config: ConfigDict, options: scene_batches.BatchOptions) -> train.loop.LossFn:
+def _loss_fn(config: Any, options: scene_batches.BatchOptions) -> LossFn:
     variant = variants.get_config(config.model.variant, image_size=options.size)
     model = sam2.Sam2(variant, jnp.dtype(config.dtype))
     prompts = promptable.PromptOptions(
         **config.prompts, loss_size=options.size // 2, weights=LossWeights(**config.loss)
     )
+    if options.kind == "shapes":  # they have no classes
+        prompts = dataclasses.replace(prompts, auxiliary_weight=0.0)
     loss = _LOSSES[options.kind]
     return lambda params, batch, key: loss(model, params, batch, key, prompts)
 
@@ -43,7 +50,23 @@ def _write_scenes(folder: str) -> str:
     return folder
 
 
-def run(config: ConfigDict, workdir: str) -> train.TrainState:
+def _initial_params(config: Any) -> dict:
+    variant = variants.get_config(config.model.variant)
+    if config.init.run:  # the mean of an earlier run
+        params, _ = averaged_params(config.init.run, config.model.variant)
+    else:
+        params = sam2.init_params(variant, config.seed)
+    if config.init.tie_attention:
+        params = warm_start.tie_attention(params)
+    if config.init.localise_memory:
+        params = warm_start.localise_memory(params)
+    if config.prompts.auxiliary_weight:
+        head = auxiliary_head.init_params(variant.hidden_dim, config.seed)
+        params = {**params, auxiliary_head.NAME: head}
+    return params
+
+
+def run(config: Any, workdir: str) -> train.TrainState:
     """Everything but flag parsing, so that tests and notebooks call the same code."""
     data = config.train_data
     kinds = {
@@ -53,10 +76,9 @@ def run(config: ConfigDict, workdir: str) -> train.TrainState:
     }
     stages = [train.Stage(stage["steps"], stage["shares"]) for stage in config.stages]
     total = sum(stage.steps for stage in stages)
-    optimizer = train.build_optimizer(train.OptimizerOptions(**config.optim), total)
-    params = sam2.init_params(variants.get_config(config.model.variant), config.seed)
-    if config.init.tie_attention:
-        params = warm_start.tie_attention(params)
+    options = train.OptimizerOptions(**config.optim)
+    optimizer = train.build_optimizer(options)
+    params = _initial_params(config)
     state = train.init_state(jax.tree.map(jnp.asarray, params), optimizer, config.seed)
     pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
     (pathlib.Path(workdir) / "config.json").write_text(config.to_json_best_effort(indent=2))
@@ -70,7 +92,8 @@ def run(config: ConfigDict, workdir: str) -> train.TrainState:
         def open_source(options: scene_batches.BatchOptions, seed: int):
             if options.kind == "shapes":
                 return warm_start.shape_batches(shards("image"), options, seed)
-            return scene_batches.scene_batches(shards(options.kind), options, seed)
+            kind = "clip" if options.kind == "clip" else "image"
+            return scene_batches.scene_batches(shards(kind), options, seed)
 
         batches = {
             name: functools.partial(open_source, options, config.seed + i)
@@ -82,6 +105,7 @@ def run(config: ConfigDict, workdir: str) -> train.TrainState:
             batches=batches,
             stages=stages,
             optimizer=optimizer,
+            learning_rate=train.learning_rate_schedule(options, total),
             workdir=workdir,
             seed=config.seed,
             ema_decay=config.ema_decay,

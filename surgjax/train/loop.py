@@ -40,13 +40,14 @@ def _norm(tree: Any) -> jax.Array:
 
 def make_step(
     loss_fn: LossFn, optimizer: optax.GradientTransformation, ema_decay: float
-) -> Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]:
+) -> Callable[[TrainState, Any, Any], tuple[TrainState, dict[str, jax.Array]]]:
     """One compiled update. The mean warms up with the step, so that it never lags at the start."""
 
-    def step(state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
+    def step(state: TrainState, batch: Any, rate: Any) -> tuple[TrainState, dict[str, jax.Array]]:
         key = jax.random.fold_in(state.key, state.step)
         (loss, metrics), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params, batch, key)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        updates = jax.tree.map(lambda update: rate * update, updates)
         params = optax.apply_updates(state.params, updates)
         count = state.step.astype(np.float32)
         decay = jax.numpy.minimum(ema_decay, (1.0 + count) / (10.0 + count))
@@ -88,6 +89,7 @@ def fit(
     batches: Mapping[str, Callable[[], Iterator[Any]]],
     stages: Sequence[Stage],
     optimizer: optax.GradientTransformation,
+    learning_rate: Callable[[int], Any],
     workdir: str | os.PathLike,
     seed: int = 0,
     ema_decay: float = 0.999,
@@ -96,6 +98,7 @@ def fit(
 ) -> TrainState:
     """Trains up to the stages' total; goes on from the newest checkpoint in `workdir`, if any.
 
+    Updates of `optimizer` are multiplied by `learning_rate(step)`.
     `loss_fns` and `batches` have one entry per kind of batch. A source is opened at the first step
     that needs it.
     """
@@ -120,7 +123,7 @@ def fit(
             if batch is None:
                 raise ValueError(f"the source of {kind!r} batches ended at step {step}.")
             tick = time.monotonic()
-            state, metrics = step_fns[kind](state, batch)
+            state, metrics = step_fns[kind](state, batch, np.float32(learning_rate(step)))
             jax.block_until_ready(metrics)  # one host, one device: nothing to overlap but data
             busy.setdefault(kind, []).append(time.monotonic() - tick)
             waiting.append((step, kind, metrics))

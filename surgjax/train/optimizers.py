@@ -1,8 +1,9 @@
 """AdamW with warm-up, cosine decay and gradient clipping, as plain optax.
 
-Path:    gradients -> [optimizers] -> updates
+Path:    gradients -> [optimizers] -> updates -> loop (times the learning rate)
 Units:   learning rates per step; steps from 0.
-Source:  AdamW arXiv:1711.05101; SAM 2's recipe for what decays (arXiv:2408.00714).
+Source:  AdamW arXiv:1711.05101; Muon as scaled in arXiv:2502.16982; SAM 2's recipe for what decays,
+         arXiv:2408.00714.
 Differs: decay reaches matrix and convolution kernels only. SAM 2 also decays LayerNorm2d scales and
          position embeddings, which matters for fine-tuning more than for training from scratch.
 """
@@ -12,13 +13,16 @@ from typing import Any
 
 import jax
 import optax
+import optax.contrib
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerOptions:
     """What a config may say about the optimizer."""
 
+    name: str = "adamw"  # or "muon"
     lr: float = 1e-3
+    adam_ratio: float = 0.4  # with muon: the rate of what is no matrix, as a share of `lr`
     final_lr: float = 1e-5
     warmup_steps: int = 300
     weight_decay: float = 0.05
@@ -45,17 +49,47 @@ def decay_mask(params: Any) -> Any:
     )
 
 
-def build_optimizer(
-    options: OptimizerOptions, total_steps: int
-) -> optax.GradientTransformationExtraArgs:
-    """Clip by global norm, then AdamW."""
+def matrix_axes(params: Any) -> Any:
+    """Which leaves Muon treats as matrices, and how; None for the others.
+
+    Linear (in, out) and convolution (kh, kw, in, out) kernels; an up-convolution is stored
+    (in, 2, 2, out). Small kernels, depthwise ones and embeddings stay with Adam.
+    """
+    axes = optax.contrib.MuonDimensionNumbers
+
+    def leaf(path, value):
+        names = jax.tree_util.keystr(path)
+        if getattr(path[-1], "key", None) != "kernel" or value.size < 1024 or "dwconv" in names:
+            return None
+        if "output_upscaling" in names:
+            return axes(0, (1, 2, 3))
+        return axes((0, 1, 2), 3) if value.ndim == 4 else axes(0, 1)
+
+    return jax.tree_util.tree_map_with_path(leaf, params)
+
+
+def build_optimizer(options: OptimizerOptions) -> optax.GradientTransformationExtraArgs:
+    """Clip by global norm, then AdamW or Muon for a rate of 1, which the loop multiplies in.
+
+    So the rate is an input of the compiled step, and another schedule compiles nothing anew.
+    """
+    if options.name == "muon":
+        muon = optax.contrib.muon(
+            1.0,
+            weight_decay=options.weight_decay,
+            weight_decay_mask=decay_mask,
+            adam_b1=options.b1,
+            adam_b2=options.b2,
+            adam_learning_rate=options.adam_ratio,
+            muon_weight_dimension_numbers=matrix_axes,
+            consistent_rms=0.2,
+        )
+        return optax.chain(optax.clip_by_global_norm(options.clip_norm), muon)
+    if options.name != "adamw":
+        raise ValueError(f"optimizer {options.name!r}: expected 'adamw' or 'muon'.")
     return optax.chain(
         optax.clip_by_global_norm(options.clip_norm),
-        optax.adamw(
-            learning_rate_schedule(options, total_steps),
-            b1=options.b1,
-            b2=options.b2,
-            weight_decay=options.weight_decay,
-            mask=decay_mask,
-        ),
+        optax.scale_by_adam(b1=options.b1, b2=options.b2),
+        optax.add_decayed_weights(options.weight_decay, mask=decay_mask),
+        optax.scale(-1.0),
     )

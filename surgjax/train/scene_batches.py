@@ -16,6 +16,7 @@ import pathlib
 import queue
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ import numpy as np
 from surgjax.train.steps.promptable import SceneBatch
 
 HELD_OUT_SEED = 10_000_000  # scenes from this seed on are for evaluation only
-_MIN_AREA = 0.003  # of the image, for an object to be prompted
+_MIN_AREA = 0.004  # of the image, for an object to be prompted
 _KEYS = {
     "image": ("images", "labels", "parts", "seeds"),
     "clip": ("frames", "labels", "parts", "seeds"),
@@ -34,7 +35,7 @@ _KEYS = {
 class BatchOptions:
     """What one kind of batch looks like."""
 
-    kind: str = "image"  # or "clip", or "shapes" (see `warm_start`)
+    kind: str = "image"  # or "clip", "dense" (images), "shapes" (see `warm_start`)
     size: int = 256  # pixels, square
     batch: int = 8
     objects: int = 4
@@ -126,10 +127,11 @@ def draw_objects(
 
 def _warp(rng: np.random.Generator, height: int, width: int, size: int) -> np.ndarray:
     """Affine map of the source to a size x size crop: flips, rotation, scale, stretch, shift."""
-    scale = np.exp(rng.uniform(np.log(0.85), np.log(1.7)))
-    stretch = np.exp(rng.uniform(-0.2, 0.2))
-    angle = rng.uniform(-25, 25) * np.pi / 180
-    if rng.random() < 0.1:
+    strength = rng.choice([0.2, 1.0])  # half of the scenes stay nearly as they were generated
+    scale = np.exp(strength * rng.uniform(np.log(0.9), np.log(1.7)))
+    stretch = np.exp(strength * rng.uniform(-0.2, 0.2))
+    angle = strength * rng.uniform(-25, 25) * np.pi / 180
+    if rng.random() < 0.1 * strength:
         angle += rng.choice([0.5, 1.0, 1.5]) * np.pi
     flip = rng.choice([-1.0, 1.0])
     zoom = np.diag([scale * stretch * flip * size / width, scale / stretch * size / height])
@@ -153,21 +155,22 @@ class _Colour:
 
 def _draw_colour(rng: np.random.Generator) -> _Colour:
     levels = np.linspace(0, 1, 256)[:, None]
-    gamma = np.exp(rng.uniform(-0.4, 0.4) + rng.uniform(-0.12, 0.12, 3))
-    gain = rng.uniform(0.7, 1.3) * rng.uniform(0.75, 1.25, 3)
-    offset = rng.uniform(-0.08, 0.08) + rng.uniform(-0.04, 0.04, 3)
-    contrast = rng.uniform(0.7, 1.3)
+    if rng.random() < 0.4:
+        same = np.tile(np.arange(256, dtype=np.uint8)[:, None], 3)
+        return _Colour(same, mix=None, blur=0.0, noise=0.0)
+    gamma = np.exp(rng.uniform(-0.2, 0.2) + rng.uniform(-0.05, 0.05, 3))
+    gain = rng.uniform(0.85, 1.15) * rng.uniform(0.92, 1.08, 3)
+    offset = rng.uniform(-0.04, 0.04)
+    contrast = rng.uniform(0.85, 1.15)
     curve = ((levels**gamma) * gain - 0.4) * contrast + 0.4 + offset
     table = np.clip(curve * 255 + 0.5, 0, 255).astype(np.uint8)
     mix = None
-    if rng.random() < 0.4:
+    if rng.random() < 0.2:
         grey = np.full((3, 3), 1 / 3)
-        saturation = rng.uniform(0.0, 1.4) if rng.random() < 0.9 else 0.0
+        saturation = rng.uniform(0.5, 1.3)
         mix = saturation * np.eye(3) + (1 - saturation) * grey
-        if rng.random() < 0.3:  # lamps and white balances turn the colour circle a little
-            mix = 0.7 * mix + 0.3 * np.roll(np.eye(3), rng.integers(1, 3), 0)
-    blur = rng.uniform(0.4, 1.2) if rng.random() < 0.25 else 0.0
-    noise = rng.uniform(2.0, 9.0) if rng.random() < 0.25 else 0.0
+    blur = rng.uniform(0.4, 1.0) if rng.random() < 0.1 else 0.0
+    noise = rng.uniform(2.0, 5.0) if rng.random() < 0.1 else 0.0
     return _Colour(table=table, mix=mix, blur=blur, noise=noise)
 
 
@@ -181,6 +184,14 @@ def _apply_colour(rng: np.random.Generator, frame: np.ndarray, colour: _Colour) 
         grain = rng.standard_normal(frame.shape, np.float32) * colour.noise
         frame = np.clip(frame + grain, 0, 255).astype(np.uint8)
     return frame
+
+
+def dense_classes(labels: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """What each pixel is, as `train.auxiliary_head` counts: part, other object, edge."""
+    classes = np.where(parts > 0, parts, np.where(labels > 0, 4, 0)).astype(np.uint8)
+    square = np.ones((3, 3), np.uint8)
+    classes[cv2.dilate(labels, square) != cv2.erode(labels, square)] = 5
+    return classes
 
 
 def _frame_choice(
@@ -201,8 +212,8 @@ def _frame_choice(
 
 def draw_scene(
     rng: np.random.Generator, shards: ShardFolder, options: BatchOptions, augment: bool = True
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """frames [T, S, S, 3], masks [T, O, S, S], valid [O], frame_index [T] with a visible object."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """frames [T, S, S, 3], masks [T, O, S, S], valid [O], frame_index [T], classes [T, S, S]."""
     size = options.size
     for _ in range(50):
         frames, labels, parts = shards.draw(rng)
@@ -219,7 +230,7 @@ def draw_scene(
         images, label_maps, part_maps = [], [], []
         for t in index:
             frame = cv2.GaussianBlur(frames[t], (0, 0), 0.7) if shrink else frames[t]
-            warp = dict(dsize=(size, size), borderMode=cv2.BORDER_REFLECT_101)
+            warp: dict[str, Any] = dict(dsize=(size, size), borderMode=cv2.BORDER_REFLECT_101)
             image = cv2.warpAffine(frame, matrix, flags=cv2.INTER_LINEAR, **warp)
             images.append(_apply_colour(rng, image, colour) if augment else image)
             label_maps.append(cv2.warpAffine(labels[t], matrix, flags=cv2.INTER_NEAREST, **warp))
@@ -238,8 +249,9 @@ def draw_scene(
                     mask &= part_maps[t] == part
                 masks[t, slot] = mask if component is None else component
         for slot in range(len(chosen), options.objects):  # again, with another prompt
-            masks[:, slot], valid[slot] = masks[:, slot % len(chosen)], options.kind == "image"
-        return np.stack(images), masks, valid, index.astype(np.int32)
+            masks[:, slot], valid[slot] = masks[:, slot % len(chosen)], options.kind != "clip"
+        classes = [dense_classes(*maps) for maps in zip(label_maps, part_maps, strict=True)]
+        return np.stack(images), masks, valid, index.astype(np.int32), np.stack(classes)
     raise ValueError(f"no object of at least {_MIN_AREA:.1%} of the image in 50 scenes.")
 
 

@@ -1,14 +1,17 @@
 """A mask decoder that learns from scratch within minutes: tied attention, then random shapes.
 
-Path:    init_params -> [warm_start: tie_attention] -> state; [warm_start: shape_batches] -> loop
+Path:    init_params -> [warm_start: tie_attention, localise_memory] -> state
+         shards -> [warm_start: shape_batches] -> loop
 Axes:    as SceneBatch; one image, many shapes.
 Units:   shapes are ellipses and turned bars, sizes as a share of the image side.
 Differs: SAM 2 starts from pretrained weights; this replaces them for a model trained from nothing.
          Trained on scenes at once, prompts do not influence the masks for hundreds of steps, and
-         the answer stays empty. Two cheap changes end that. (1) Queries and keys of the decoder's
+         the answer stays empty. Three cheap changes end that. (1) Queries and keys of the decoder's
          attention start out equal and a little larger, so that the Fourier features of a click or a
          corner attend to their own place from the first step. (2) A few hundred steps on shapes
-         that have nothing to do with the picture teach what a box and a click mean.
+         that have nothing to do with the picture teach what a box and a click mean. (3) Memory
+         attention starts by reading its own place: equal biases of queries and keys in the rotary
+         channels of high frequency make a score that falls with the distance on the grid.
 """
 
 from collections.abc import Iterator
@@ -20,6 +23,8 @@ from surgjax.train.scene_batches import BatchOptions, ShardFolder
 from surgjax.train.steps.promptable import SceneBatch
 
 _QUERY_GAIN = 2.0
+_LOCAL_BIAS = 1.5
+_LOCAL_PERIODS = 1 / 4  # share of an axis's rotary frequencies, the fastest ones
 _VALUE_GAIN = 3.0**0.5  # makes the values' variance that of the input
 
 
@@ -44,6 +49,23 @@ def tie_attention(params: dict) -> dict:
     transformer[final] = tied(transformer[final])
     decoder["transformer"] = transformer
     return {**params, "sam_mask_decoder": decoder}
+
+
+def localise_memory(params: dict) -> dict:
+    """A copy of `params` whose memory attention starts with the place it looks from."""
+    memory = dict(params["memory_attention"])
+    for name in [name for name in memory if name.startswith("layers_")]:
+        cross = dict(memory[name]["cross_attn_image"])
+        width = cross["q_proj"]["bias"].shape[0]
+        bias = np.zeros((2, width // 4, 2), np.float32)  # axis, rotary pair, its two channels
+        bias[:, : round(width // 4 * _LOCAL_PERIODS)] = _LOCAL_BIAS
+        for projection in ("q_proj", "k_proj"):
+            cross[projection] = {**cross[projection], "bias": bias.reshape(width)}
+        for projection in ("v_proj", "out_proj"):
+            kernel = np.asarray(cross[projection]["kernel"]) * _VALUE_GAIN
+            cross[projection] = {**cross[projection], "kernel": kernel}
+        memory[name] = {**memory[name], "cross_attn_image": cross}
+    return {**params, "memory_attention": memory}
 
 
 def draw_shapes(rng: np.random.Generator, count: int, size: int) -> np.ndarray:

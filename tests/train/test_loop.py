@@ -26,7 +26,7 @@ def _batches():
 
 
 def _fit(folder, stages=STAGES, batches=_batches, **options):
-    optimizer = optax.adam(0.1)
+    optimizer = optax.chain(optax.scale_by_adam(), optax.scale(-1.0))
     params = {"kernel": jnp.zeros(()), "bias": jnp.zeros(())}
     return loop.fit(
         train_state.init_state(params, optimizer, 0),
@@ -34,6 +34,7 @@ def _fit(folder, stages=STAGES, batches=_batches, **options):
         {"line": batches, "twin": batches},
         stages,
         optimizer,
+        lambda step: 0.1,
         folder,
         log_every=2,
         **options,

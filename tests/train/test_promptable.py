@@ -33,9 +33,9 @@ def _abstract_loss(loss, batch, options):
     model = sam2.Sam2(CONFIG)
 
     def grads(params, batch, key):
-        return jax.value_and_grad(
-            lambda p: loss(model, p, batch, key, options), has_aux=True
-        )(params)
+        return jax.value_and_grad(lambda p: loss(model, p, batch, key, options), has_aux=True)(
+            params
+        )
 
     key = jax.eval_shape(lambda: jax.random.key(0))
     return jax.eval_shape(grads, sam2.abstract_params(CONFIG), batch, key)

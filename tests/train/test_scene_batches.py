@@ -50,7 +50,8 @@ def test_masks_follow_the_pixels(tmp_path):
     options = BatchOptions("image", size=64, objects=2)
     seen = 0
     for _ in range(20):
-        frames, masks, valid, _ = draw_scene(rng, shards, options)
+        frames, masks, valid, _, classes = draw_scene(rng, shards, options)
+        assert classes.shape == (1, 64, 64) and classes.max() <= 5
         assert frames.shape == (1, 64, 64, 3) and masks.shape == (1, 2, 64, 64) and valid.all()
         for mask in masks[0]:
             inside, outside = frames[0][mask].mean(), frames[0][~masks[0].any(0)].mean()
@@ -64,7 +65,7 @@ def test_clip_keeps_identity_and_true_distances(tmp_path):
     options = BatchOptions("clip", size=64, objects=3, frames=3)
     directions = set()
     for _ in range(20):
-        frames, masks, valid, index = draw_scene(rng, shards, options)
+        frames, masks, valid, index, _ = draw_scene(rng, shards, options)
         assert frames.shape[0] == 3 and masks.shape == (3, 3, 64, 64)
         assert not valid[2] and masks[0, 0].any()
         steps = np.diff(index)
@@ -72,6 +73,13 @@ def test_clip_keeps_identity_and_true_distances(tmp_path):
         assert index.min() >= 0 and index.max() < 6
         directions.add(bool(steps[0] > 0))
     assert directions == {True, False}
+
+
+def test_dense_classes_name_parts_other_objects_and_edges():
+    _, labels, parts = _scene(1)
+    classes = scene_batches.dense_classes(labels[0], parts[0])
+    assert classes[0, 0] == 0 and classes[14, 14] == 3 and classes[42, 30] == 4
+    assert classes[10, 14] == 5 and classes[9, 14] == 5 and classes[7, 14] == 0
 
 
 def test_batches_are_stacked(tmp_path):

@@ -22,8 +22,15 @@ import jax.numpy as jnp
 from surgjax.losses import LossWeights, mask_terms, prompted_mask_loss
 from surgjax.ops.resize import resize_bilinear
 from surgjax.prompts import clicks
-from surgjax.structs import DecoderOutput, ImageFeatures, MaskOutput, MemoryRead, PointPrompts
-from surgjax.typing import Array
+from surgjax.structs import (
+    Array,
+    DecoderOutput,
+    ImageFeatures,
+    MaskOutput,
+    MemoryRead,
+    PointPrompts,
+)
+from surgjax.train import auxiliary_head
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
@@ -39,6 +46,7 @@ class SceneBatch:
     masks: Array  # [B, T, O, S, S] bool
     valid: Array  # [B, O] bool
     frame_index: Array  # [B, T] int32, ascending in the direction of travel
+    classes: Array | None = None  # [B, T, S, S] uint8, see `train.auxiliary_head`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +59,7 @@ class PromptOptions:
     other_mask_weight: float = 0.5  # of the masks that SAM 2's rule does not choose
     loss_size: int = 128  # pixels, square
     weights: LossWeights = LossWeights()
+    auxiliary_weight: float = 0.0  # of the dense loss on the encoder
 
 
 def normalise(frames: Array) -> Array:
@@ -190,6 +199,7 @@ def _prompted_frame(
             for name, rows in (("box", is_box), ("click", ~is_box)):
                 total, count = _row_ious(output.low_res, targets, row_weights * rows)
                 metrics[f"{name}_iou"] = total / jnp.maximum(count, 1.0)
+    assert output is not None  # there is at least one turn
     if options.corrections:
         total, count = _row_ious(output.low_res, targets, row_weights)
         metrics["corrected_iou"] = total / jnp.maximum(count, 1.0)
@@ -211,7 +221,32 @@ def image_loss(
         model, variables, key, _per_object(features, objects), targets, row_weights, options
     )
     count = jnp.maximum(row_weights.sum(), 1.0)
-    return frame.loss / count, _per_object_metrics(frame.metrics, count)
+    dense, dense_metrics = _dense_loss(params, features, batch, options)
+    metrics = _per_object_metrics(frame.metrics, count) | dense_metrics
+    return frame.loss / count + options.auxiliary_weight * dense, metrics
+
+
+def _dense_loss(
+    params: Any, features: ImageFeatures, batch: SceneBatch, options: PromptOptions
+) -> tuple[Array, dict[str, Array]]:
+    if not options.auxiliary_weight:
+        return jnp.zeros(()), {}
+    if batch.classes is None:
+        raise ValueError("auxiliary_weight needs a batch with classes.")
+    classes = jnp.asarray(batch.classes).reshape(-1, *batch.classes.shape[-2:])
+    loss = auxiliary_head.loss(params[auxiliary_head.NAME], features, classes)
+    return loss, {"dense": loss}
+
+
+def dense_loss(
+    model: Any, params: Any, batch: SceneBatch, key: Array, options: PromptOptions
+) -> tuple[Array, dict[str, Array]]:
+    """The encoder alone, on the classes of single images."""
+    del key
+    frames = normalise(batch.frames[:, 0])
+    features = model.apply({"params": params}, frames, method="encode_image")
+    loss, metrics = _dense_loss(params, features, batch, options)
+    return options.auxiliary_weight * loss, metrics
 
 
 def _per_object_metrics(metrics: dict[str, Array], count: Array) -> dict[str, Array]:
@@ -253,6 +288,7 @@ def clip_loss(
         raise ValueError(f"a clip needs at least 2 frames, found {frames}.")
     pixels = normalise(batch.frames.reshape(clips * frames, side, side, 3))
     encoded = model.apply(variables, pixels, method="encode_image")
+    dense, dense_metrics = _dense_loss(params, encoded, batch, options)
     encoded = jax.tree.map(lambda x: x.reshape(clips, frames, *x.shape[1:]), encoded)
     rows = clips * objects
     row_weights = batch.valid.reshape(-1).astype(jnp.float32)
@@ -295,4 +331,5 @@ def clip_loss(
     count = jnp.maximum(row_weights.sum(), 1.0)
     metrics = _per_object_metrics(metrics, count)
     metrics["tracked_iou"] = tracked_iou / jnp.maximum(tracked_count, 1.0)
-    return loss / (count * frames), metrics
+    total = loss / (count * frames) + options.auxiliary_weight * dense
+    return total, metrics | dense_metrics

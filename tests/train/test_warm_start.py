@@ -1,0 +1,62 @@
+"""Initialisation for training from nothing, and the shapes that teach prompts."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from surgjax.layers.position_encoding import axial_rope_table, rope_permutation, rotate
+from surgjax.models import sam2, variants
+from surgjax.train import averaged, optimizers, warm_start
+from surgjax.train import state as train_state
+
+CONFIG = variants.get_config("debug")
+
+
+def test_decoder_attention_is_tied_and_nothing_else_changes():
+    before = sam2.init_params(CONFIG, 0)
+    after = warm_start.tie_attention(before)
+    assert jax.tree.map(np.shape, before) == jax.tree.map(np.shape, after)
+    block = after["sam_mask_decoder"]["transformer"]["layers_1"]["cross_attn_image_to_token"]
+    np.testing.assert_array_equal(block["q_proj"]["kernel"], block["k_proj"]["kernel"])
+    same = jax.tree.map(np.array_equal, before, after)
+    same["sam_mask_decoder"].pop("transformer")
+    assert all(jax.tree.leaves(same))
+
+
+def test_memory_attention_looks_at_its_own_place():
+    params = warm_start.localise_memory(sam2.init_params(CONFIG, 0))
+    cross = params["memory_attention"]["layers_0"]["cross_attn_image"]
+    np.testing.assert_array_equal(cross["q_proj"]["bias"], cross["k_proj"]["bias"])
+    width, side = cross["q_proj"]["bias"].shape[0], 8
+    bias = jnp.broadcast_to(cross["q_proj"]["bias"][rope_permutation(width)], (side**2, width))
+    rotated = rotate(bias, jnp.asarray(axial_rope_table(side, width)))
+    scores = np.array(rotated @ rotated.T)
+    assert (scores.argmax(-1) == np.arange(side**2)).all()
+    at_centre = scores[27].reshape(side, side)
+    assert at_centre[3, 3] > at_centre[3, 4] > at_centre[3, 5]
+
+
+def test_shapes_have_area_and_differ():
+    masks = warm_start.draw_shapes(np.random.default_rng(0), 20, 64)
+    areas = masks.mean((1, 2))
+    assert masks.shape == (20, 64, 64) and masks.dtype == bool
+    assert areas.max() < 0.6 and (areas > 0.005).mean() > 0.9 and len(set(areas)) > 15
+
+
+def test_matrices_go_to_muon_and_the_rest_to_adam():
+    axes = optimizers.matrix_axes(sam2.abstract_params(variants.get_config("nano")))
+    block = axes["image_encoder"]["trunk"]["blocks_2"]
+    assert block["attn"]["qkv"]["kernel"].output_axis == 1
+    assert block["norm1"]["scale"] is None and block["attn"]["qkv"]["bias"] is None
+    assert axes["sam_mask_decoder"]["output_upscaling_0"]["kernel"].reduction_axis == 0
+    assert axes["memory_encoder"]["fuser"]["layers_0"]["dwconv"]["kernel"] is None
+
+
+def test_averaged_params_come_back_without_the_head(tmp_path):
+    params = sam2.init_params(CONFIG, 0)
+    optimizer = optimizers.build_optimizer(optimizers.OptimizerOptions())
+    held = {**params, "auxiliary_head": {"s4": {"kernel": np.zeros((4, 6), np.float32)}}}
+    train_state.save_state(tmp_path, train_state.init_state(held, optimizer, 0))
+    loaded, step = averaged.averaged_params(tmp_path, "debug")
+    assert step == 0
+    jax.tree.map(np.testing.assert_array_equal, loaded, params)
