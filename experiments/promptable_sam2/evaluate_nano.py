@@ -35,6 +35,7 @@ _CLIPS = flags.DEFINE_integer("clips", 24, "Held-out generated clips.")
 _SCENES = flags.DEFINE_enum("scenes", "clear", sorted(PRESETS), "What the scenes look like.")
 _FRAMES = flags.DEFINE_integer("frames", 16, "Frames of a clip.")
 _ENDOVIS = flags.DEFINE_string("endovis", None, "Folder of X.jpg with X_mask.png; optional.")
+_GRABCUT_SCALE = flags.DEFINE_float("grabcut_scale", 0.5, "Size at which GrabCut runs.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the scores; optional.")
 
 
@@ -57,7 +58,7 @@ def fill_box(box: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return filled
 
 
-def grabcut(image: np.ndarray, box: np.ndarray, scale: float = 0.5) -> np.ndarray:
+def grabcut(image: np.ndarray, box: np.ndarray, scale: float) -> np.ndarray:
     """OpenCV GrabCut from the box, five rounds, on the image at `scale`."""
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     x0, y0 = (int(v * scale) for v in box[:2])
@@ -154,9 +155,12 @@ def endovis_components(folder: pathlib.Path) -> Iterator[tuple[str, np.ndarray, 
         if labels is None or image is None:
             raise ValueError(f"{path}: the mask, or the .jpg frame beside it, cannot be read.")
         for label in np.unique(labels[labels > 0]):
-            count, parts = cv2.connectedComponents((labels == label).astype(np.uint8), None, 8)
+            found = cv2.connectedComponentsWithStats(
+                (labels == label).astype(np.uint8), None, None, 8
+            )
+            count, parts, areas = found[0], found[1], found[2][:, cv2.CC_STAT_AREA]
             for part in range(1, count):
-                if (parts == part).mean() >= MIN_AREA:
+                if areas[part] >= MIN_AREA * labels.size:
                     name = f"{path.name.removesuffix('_mask.png')}/{label}.{part}"
                     yield name, image[..., ::-1], parts == part
 
@@ -175,7 +179,7 @@ def score_endovis(predictor: ImagePredictor, folder: str) -> dict[str, object]:
                 "name": name,
                 "nano": iou(mask, target),
                 "filled_box": iou(fill_box(box, target.shape), target),
-                "grabcut": iou(grabcut(image, box), target),
+                "grabcut": iou(grabcut(image, box, _GRABCUT_SCALE.value), target),
             }
         )
     means = {k: float(np.mean([row[k] for row in rows])) for k in ("nano", "filled_box", "grabcut")}

@@ -11,13 +11,14 @@ from surgjax.train.averaged import averaged_params
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "Safetensors file to write.", required=True)
+_DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "float16"], "Numbers in the file.")
 _VARIANT = flags.DEFINE_string("variant", "nano", "Variant that was trained.")
 
 
 def main(_):
     params, step = averaged_params(_WORKDIR.value, _VARIANT.value)
     config = variants.get_config(_VARIANT.value)
-    checkpoints.save_safetensors(_OUTPUT.value, params, config)
+    checkpoints.save_safetensors(_OUTPUT.value, params, config, dtype=_DTYPE.value)
     print(f"{_OUTPUT.value}: step {step}, {sam2.count_params(params):,} parameters")
 
 
