@@ -35,7 +35,9 @@ _CLIPS = flags.DEFINE_integer("clips", 24, "Held-out generated clips.")
 _SCENES = flags.DEFINE_enum("scenes", "clear", sorted(PRESETS), "What the scenes look like.")
 _FRAMES = flags.DEFINE_integer("frames", 16, "Frames of a clip.")
 _ENDOVIS = flags.DEFINE_string("endovis", None, "Folder of X.jpg with X_mask.png; optional.")
-_GRABCUT_SCALE = flags.DEFINE_float("grabcut_scale", 0.5, "Size at which GrabCut runs.")
+_GRABCUT_SCALE = flags.DEFINE_float(
+    "grabcut_scale", 0.5, "Size at which GrabCut runs, 0 = not at all."
+)
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the scores; optional.")
 
 
@@ -174,17 +176,15 @@ def score_endovis(predictor: ImagePredictor, folder: str) -> dict[str, object]:
             shown = name.split("/")[0]
         box = tight_box(target)
         mask = predictor.predict(box=box, multimask_output=False)[0][0]
-        rows.append(
-            {
-                "name": name,
-                "nano": iou(mask, target),
-                "filled_box": iou(fill_box(box, target.shape), target),
-                "grabcut": iou(grabcut(image, box, _GRABCUT_SCALE.value), target),
-            }
-        )
-    means = {k: float(np.mean([row[k] for row in rows])) for k in ("nano", "filled_box", "grabcut")}
-    wins = sum(row["nano"] > max(row["filled_box"], row["grabcut"]) for row in rows)
-    return {"components": len(rows), **means, "above_both": wins, "rows": rows}
+        filled = iou(fill_box(box, target.shape), target)
+        row = {"name": name, "nano": iou(mask, target), "filled_box": filled}
+        if _GRABCUT_SCALE.value:
+            row["grabcut"] = iou(grabcut(image, box, _GRABCUT_SCALE.value), target)
+        rows.append(row)
+    methods = [key for key in rows[0] if key != "name"]
+    means = {key: float(np.mean([row[key] for row in rows])) for key in methods}
+    wins = sum(row["nano"] > max(row[key] for key in methods[1:]) for row in rows)
+    return {"components": len(rows), **means, "above_all": wins, "rows": rows}
 
 
 def main(_):
