@@ -2,8 +2,7 @@ r"""Nano (ours, 256 px) from nothing on generated surgical scenes.
 
   python -m surgjax.synthetic.build --out SHARDS --preset clear --images 12000 --clips 1500
   python -m experiments.promptable_sam2.main \
-    --config configs/promptable_sam2/generated_nano.py \
-    --config.train_data.folder=SHARDS --workdir RUN_DIR
+    --config configs/promptable_sam2/generated_nano.py --data SHARDS --workdir RUN_DIR
 Append `:debug` to the config path for two tiny steps on a CPU, without shards.
 Expect: not run in one piece yet. The bundled file came from several shorter runs that led here;
 docs/model_card_nano.md lists them with their figures.

@@ -22,6 +22,7 @@ from surgjax.train.steps import promptable
 
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints and logs.", required=True)
+_DATA = flags.DEFINE_string("data", None, "Folders of shards (a,b); sets train_data.folder.")
 _COMPILE_CACHE = flags.DEFINE_string("compile_cache", None, "Folder that keeps compiled steps.")
 
 _LOSSES = {
@@ -117,7 +118,10 @@ def run(config: Any, workdir: str) -> train.TrainState:
 def main(_):
     if _COMPILE_CACHE.value:
         jax.config.update("jax_compilation_cache_dir", _COMPILE_CACHE.value)
-    run(_CONFIG.value, _WORKDIR.value)
+    config = _CONFIG.value
+    if _DATA.value:
+        config.train_data.folder = _DATA.value
+    run(config, _WORKDIR.value)
 
 
 if __name__ == "__main__":
