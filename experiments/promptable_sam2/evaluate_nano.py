@@ -158,7 +158,7 @@ def endovis_components(folder: pathlib.Path) -> Iterator[tuple[str, np.ndarray, 
             raise ValueError(f"{path}: the mask, or the .jpg frame beside it, cannot be read.")
         for label in np.unique(labels[labels > 0]):
             found = cv2.connectedComponentsWithStats(
-                (labels == label).astype(np.uint8), None, None, 8
+                (labels == label).astype(np.uint8), connectivity=8
             )
             count, parts, areas = found[0], found[1], found[2][:, cv2.CC_STAT_AREA]
             for part in range(1, count):

@@ -54,14 +54,14 @@ def _write_scenes(folder: str) -> str:
 def _initial_params(config: Any) -> dict:
     variant = variants.get_config(config.model.variant)
     if config.init.run:  # the mean of an earlier run
-        params, _ = averaged_params(config.init.run, config.model.variant)
+        params, _ = averaged_params(config.init.run, config.model.variant, keep_head=True)
     else:
         params = sam2.init_params(variant, config.seed)
     if config.init.tie_attention:
         params = warm_start.tie_attention(params)
     if config.init.localise_memory:
         params = warm_start.localise_memory(params)
-    if config.prompts.auxiliary_weight:
+    if config.prompts.auxiliary_weight and auxiliary_head.NAME not in params:
         head = auxiliary_head.init_params(variant.hidden_dim, config.seed)
         params = {**params, auxiliary_head.NAME: head}
     return params

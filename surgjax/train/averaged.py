@@ -16,8 +16,14 @@ from surgjax.train import auxiliary_head
 from surgjax.train.state import checkpoints_in
 
 
-def averaged_params(workdir: str | os.PathLike, variant: str) -> tuple[dict, int]:
-    """The running mean of the newest checkpoint, checked against the variant, and its step."""
+def averaged_params(
+    workdir: str | os.PathLike, variant: str, keep_head: bool = False
+) -> tuple[dict, int]:
+    """The running mean of the newest checkpoint, checked against the variant, and its step.
+
+    With keep_head the auxiliary head comes too, if the run had one: a further run needs it, since
+    a fresh head would shake the encoder for its first steps.
+    """
     saved = checkpoints_in(workdir)
     if not saved:
         raise ValueError(f"{workdir}: no checkpoint_*.msgpack found.")
@@ -26,4 +32,4 @@ def averaged_params(workdir: str | os.PathLike, variant: str) -> tuple[dict, int
     wanted = sam2.abstract_params(variants.get_config(variant))
     if jax.tree.map(np.shape, params) != jax.tree.map(lambda leaf: leaf.shape, wanted):
         raise ValueError(f"{saved[-1]}: parameters are not those of {variant!r}.")
-    return params, int(tree["step"])
+    return (tree["ema_params"] if keep_head else params), int(tree["step"])

@@ -59,4 +59,5 @@ def test_averaged_params_come_back_without_the_head(tmp_path):
     train_state.save_state(tmp_path, train_state.init_state(held, optimizer, 0))
     loaded, step = averaged.averaged_params(tmp_path, "debug")
     assert step == 0
+    assert "auxiliary_head" in averaged.averaged_params(tmp_path, "debug", keep_head=True)[0]
     jax.tree.map(np.testing.assert_array_equal, loaded, params)
