@@ -32,6 +32,16 @@ def track(predictor, frames, count, height, width):
     return np.array(sizes)
 
 
+def peak_growth(sizes: np.ndarray) -> float:
+    """How much higher the second half peaks than the first.
+
+    Peaks, not means: the allocator gives back and takes again some 10 MiB from frame to frame, up
+    and down, without a trend. A leak of one frame in a hundred would still show.
+    """
+    half = len(sizes) // 2
+    return float(sizes[half:].max() - sizes[:half].max())
+
+
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
 def test_memory_is_flat_with_the_debug_model():
     config = debug_config()
@@ -39,7 +49,7 @@ def test_memory_is_flat_with_the_debug_model():
     clip = moving_squares(25)
     count = 600
     sizes = track(predictor, (clip[t % 25] for t in range(count)), count, 48, 80)
-    growth = sizes[-50:].mean() - sizes[:50].mean()
+    growth = peak_growth(sizes)
     print(f"resident memory: {sizes[0]:.1f} MiB at frame 100, growth {growth:.2f} MiB")
     assert growth < 5
 
@@ -55,7 +65,7 @@ def test_memory_is_flat_over_2000_generated_frames():
     count = 2000
     frames = (scenes[t // 1000][min(t % 200, 199 - t % 200)] for t in range(count))
     sizes = track(predictor, frames, count, 256, 256)
-    growth = sizes[-100:].mean() - sizes[:100].mean()
+    growth = peak_growth(sizes)
     print(
         f"2000 frames: resident {sizes[0]:.1f} MiB at frame 100, {sizes[-1]:.1f} MiB at the end, "
         f"growth {growth:.2f} MiB, programs {len(predictor.programs.compiled)}, median step "
