@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import DTypeLike
 
 from surgjax.memory.memory_bank import MemoryEntry
 from surgjax.memory.policies import Bank, Clock, MemoryPolicy, recent
@@ -93,15 +94,15 @@ class Stream:
 
     config: Sam2Config
     policy: MemoryPolicy
-    dtype: jnp.dtype | type = jnp.float32
+    dtype: DTypeLike = jnp.float32
     cond_slots: int = 16  # conditioning frames that the policy's bank holds
 
     @classmethod
     def create(
         cls,
         config: Sam2Config,
-        dtype: jnp.dtype | type = jnp.float32,
-        memory_dtype: jnp.dtype | type = jnp.bfloat16,
+        dtype: DTypeLike = jnp.float32,
+        memory_dtype: DTypeLike = jnp.bfloat16,
         cond_slots: int = 16,
     ) -> "Stream":
         """SAM 2's policy. Memories are kept in bfloat16 whatever the compute precision."""

@@ -13,8 +13,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 
-Dtype = jnp.dtype | type
+Dtype = DTypeLike
 
 _kernel_init = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
 

@@ -13,6 +13,7 @@ Differs: SAM 2 keeps every frame in a dict and picks at read time. Here the two 
 import flax.struct
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from surgjax.structs import Array
 
@@ -49,7 +50,7 @@ def init_bank(
     tokens: int,
     memory_dim: int,
     pointer_dim: int,
-    dtype: jnp.dtype | type = jnp.bfloat16,
+    dtype: DTypeLike = jnp.bfloat16,
 ) -> MemoryBank:
     """An empty bank. Spatial memories are stored in `dtype`, pointers in float32."""
     c, r, p = cond_slots, recent_slots, pointer_slots

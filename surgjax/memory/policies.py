@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from surgjax.memory.memory_bank import EMPTY, MemoryBank, MemoryEntry, init_bank, write
 from surgjax.structs import MemoryRead
@@ -107,7 +108,7 @@ def read_recent(
     )
 
 
-def recent(config, cond_slots: int = 16, dtype: jnp.dtype | type = jnp.bfloat16) -> MemoryPolicy:
+def recent(config, cond_slots: int = 16, dtype: DTypeLike = jnp.bfloat16) -> MemoryPolicy:
     """SAM 2's own policy for a `Sam2Config`: `cond_slots` are kept, config.max_cond_frames read."""
 
     def init() -> MemoryBank:
