@@ -13,21 +13,10 @@ import jax.numpy as jnp
 
 from surgjax.decoders.two_way_transformer import TwoWayTransformer
 from surgjax.layers.convolution import Conv, UpConv2x2
-from surgjax.layers.linear import Dtype, LayerNorm, Mlp, gelu
+from surgjax.layers.linear import Dtype, Embedding, LayerNorm, Mlp, gelu
 from surgjax.structs import DecoderOutput, ImageFeatures
 
 NUM_MASKS = 4  # one for unambiguous prompts, three candidates
-
-
-class TokenTable(nn.Module):
-    """A learned table of tokens under the reference's name `X.weight`."""
-
-    rows: int
-    features: int
-
-    @nn.compact
-    def __call__(self) -> jax.Array:
-        return self.param("embedding", nn.initializers.normal(1.0), (self.rows, self.features))
 
 
 class MaskDecoder(nn.Module):
@@ -41,9 +30,9 @@ class MaskDecoder(nn.Module):
     def setup(self):
         d, dt = self.features, self.dtype
         self.transformer = TwoWayTransformer(d, self.heads, self.mlp_dim, dt)
-        self.iou_token = TokenTable(1, d)
-        self.mask_tokens = TokenTable(NUM_MASKS, d)
-        self.obj_score_token = TokenTable(1, d)
+        self.iou_token = Embedding(1, d)
+        self.mask_tokens = Embedding(NUM_MASKS, d)
+        self.obj_score_token = Embedding(1, d)
         self.output_upscaling_0 = UpConv2x2(d, d // 4, dt)
         self.output_upscaling_1 = LayerNorm(d // 4, 1e-6)
         self.output_upscaling_3 = UpConv2x2(d // 4, d // 8, dt)

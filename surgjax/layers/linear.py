@@ -91,3 +91,14 @@ class Mlp(nn.Module):
         for layer in self.layers[:-1]:
             x = self.activation(layer(x))
         return self.layers[-1](x)
+
+
+class Embedding(nn.Module):
+    """A table [rows, d] under the reference's name `X.weight`."""
+
+    rows: int
+    features: int
+
+    @nn.compact
+    def __call__(self) -> jax.Array:
+        return self.param("embedding", nn.initializers.normal(1.0), (self.rows, self.features))

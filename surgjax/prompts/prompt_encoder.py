@@ -15,19 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from surgjax.layers.convolution import Conv
-from surgjax.layers.linear import Dtype, LayerNorm, gelu
+from surgjax.layers.linear import Dtype, Embedding, LayerNorm, gelu
 from surgjax.structs import PointPrompts
-
-
-class Embedding(nn.Module):
-    """A table [rows, d] under the reference's name `X.weight`."""
-
-    rows: int
-    features: int
-
-    @nn.compact
-    def __call__(self) -> jax.Array:
-        return self.param("embedding", nn.initializers.normal(1.0), (self.rows, self.features))
 
 
 class FourierPositions(nn.Module):
