@@ -68,6 +68,10 @@ class DeviceTracks:
         self.slot_of[obj_id], self._written[obj_id] = slot, {}
         return slot
 
+    def has_prompts(self, obj_id: int) -> bool:
+        """Whether the bank holds a conditioning frame of the object; it is empty without one."""
+        return bool(self._written[obj_id])
+
     def _grow(self, objects: int) -> None:
         self.session.capacity = bucket(objects, OBJECT_BUCKETS, "objects")
         stream = self.programs.stream

@@ -211,7 +211,7 @@ class VideoEngine:
                 if t in track.conditioning:
                     masks[obj_id] = track.conditioning[t].low_res
                     track.mark_tracked(t, direction)
-                elif tracks._written[obj_id]:
+                elif tracks.has_prompts(obj_id):
                     run[obj_id] = tracks.slot_of[obj_id]
             if run:
                 masks |= self._track_frame(state, tracks, t, run)

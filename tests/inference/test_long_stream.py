@@ -36,7 +36,7 @@ def peak_growth(sizes: np.ndarray) -> float:
     """How much higher the second half peaks than the first.
 
     Peaks, not means: the allocator gives back and takes again some 10 MiB from frame to frame, up
-    and down, without a trend. A leak of one frame in a hundred would still show.
+    and down. A leak of one model input a frame is 12 MiB here with the debug model, 700 with nano.
     """
     half = len(sizes) // 2
     return float(sizes[half:].max() - sizes[:half].max())
