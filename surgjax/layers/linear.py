@@ -27,13 +27,46 @@ def gelu(x: jax.Array) -> jax.Array:
 
 def project(x: jax.Array, kernel: jax.Array, bias: jax.Array, dtype: Dtype) -> jax.Array:
     """x [..., in] @ kernel [in, out] + bias [out], summed in float32, returned in `dtype`."""
-    y = lax.dot_general(
-        x.astype(dtype),
-        kernel.astype(dtype),
-        (((x.ndim - 1,), (0,)), ((), ())),
-        preferred_element_type=jnp.float32,
-    )
+    rounded = x.astype(dtype), kernel.astype(dtype)
+    product = _dot if jnp.dtype(dtype) == jnp.float32 else _narrow_dot
+    y = product(*rounded)
     return (y + bias.reshape((1,) * (y.ndim - 1) + (-1,))).astype(dtype)
+
+
+def _dot(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    dims = (((x.ndim - 1,), (0,)), ((), ()))
+    return lax.dot_general(x, kernel, dims, preferred_element_type=jnp.float32)
+
+
+@jax.custom_vjp
+def _narrow_dot(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """`_dot` whose gradient has narrow operands too.
+
+    JAX's own rule multiplies a float32 cotangent with a bfloat16 operand, which XLA widens: no
+    matrix units. Nothing is lost, since `project` rounds what comes out: the cotangent already
+    holds bfloat16 values.
+    """
+    return _dot(x, kernel)
+
+
+def _narrow_dot_forward(x, kernel):
+    return _dot(x, kernel), (x, kernel)
+
+
+def _narrow_dot_backward(saved, cotangent):
+    x, kernel = saved
+    cotangent = cotangent.astype(x.dtype)
+    rows = tuple(range(x.ndim - 1))
+    dx = lax.dot_general(
+        cotangent, kernel, (((x.ndim - 1,), (1,)), ((), ())), preferred_element_type=jnp.float32
+    )
+    dkernel = lax.dot_general(
+        x, cotangent, ((rows, rows), ((), ())), preferred_element_type=jnp.float32
+    )
+    return dx.astype(x.dtype), dkernel.astype(kernel.dtype)
+
+
+_narrow_dot.defvjp(_narrow_dot_forward, _narrow_dot_backward)
 
 
 class Linear(nn.Module):

@@ -13,7 +13,8 @@ from typing import Any
 
 import jax
 import optax
-import optax.contrib
+
+from surgjax.train.muon import scale_by_muon
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,21 +50,18 @@ def decay_mask(params: Any) -> Any:
     )
 
 
-def matrix_axes(params: Any) -> Any:
-    """Which leaves Muon treats as matrices, and how; None for the others.
+def matrix_rows(params: Any) -> Any:
+    """How many leading axes of a leaf are the rows of Muon's matrix; 0 where Adam takes it.
 
     Linear (in, out) and convolution (kh, kw, in, out) kernels; an up-convolution is stored
     (in, 2, 2, out). Small kernels, depthwise ones and embeddings stay with Adam.
     """
-    axes = optax.contrib.MuonDimensionNumbers
 
     def leaf(path, value):
         names = jax.tree_util.keystr(path)
         if getattr(path[-1], "key", None) != "kernel" or value.size < 1024 or "dwconv" in names:
-            return None
-        if "output_upscaling" in names:
-            return axes(0, (1, 2, 3))
-        return axes((0, 1, 2), 3) if value.ndim == 4 else axes(0, 1)
+            return 0
+        return 3 if value.ndim == 4 and "output_upscaling" not in names else 1
 
     return jax.tree_util.tree_map_with_path(leaf, params)
 
@@ -74,15 +72,19 @@ def build_optimizer(options: OptimizerOptions) -> optax.GradientTransformationEx
     So the rate is an input of the compiled step, and another schedule compiles nothing anew.
     """
     if options.name == "muon":
-        muon = optax.contrib.muon(
-            1.0,
-            weight_decay=options.weight_decay,
-            weight_decay_mask=decay_mask,
-            adam_b1=options.b1,
-            adam_b2=options.b2,
-            adam_learning_rate=options.adam_ratio,
-            muon_weight_dimension_numbers=matrix_axes,
-            consistent_rms=0.2,
+        matrices = optax.chain(
+            scale_by_muon(matrix_rows),
+            optax.add_decayed_weights(options.weight_decay),
+            optax.scale(-1.0),
+        )
+        others = optax.chain(
+            optax.scale_by_adam(b1=options.b1, b2=options.b2), optax.scale(-options.adam_ratio)
+        )
+        muon = optax.partition(
+            {"muon": matrices, "adam": others},
+            lambda params: jax.tree.map(
+                lambda rows: "muon" if rows else "adam", matrix_rows(params)
+            ),
         )
         return optax.chain(optax.clip_by_global_norm(options.clip_norm), muon)
     if options.name != "adamw":

@@ -43,15 +43,6 @@ def test_shapes_have_area_and_differ():
     assert areas.max() < 0.6 and (areas > 0.005).mean() > 0.9 and len(set(areas)) > 15
 
 
-def test_matrices_go_to_muon_and_the_rest_to_adam():
-    axes = optimizers.matrix_axes(sam2.abstract_params(variants.get_config("nano")))
-    block = axes["image_encoder"]["trunk"]["blocks_2"]
-    assert block["attn"]["qkv"]["kernel"].output_axis == 1
-    assert block["norm1"]["scale"] is None and block["attn"]["qkv"]["bias"] is None
-    assert axes["sam_mask_decoder"]["output_upscaling_0"]["kernel"].reduction_axis == 0
-    assert axes["memory_encoder"]["fuser"]["layers_0"]["dwconv"]["kernel"] is None
-
-
 def test_averaged_params_come_back_without_the_head(tmp_path):
     params = sam2.init_params(CONFIG, 0)
     optimizer = optimizers.build_optimizer(optimizers.OptimizerOptions())
