@@ -20,11 +20,11 @@ from PIL import Image
 
 from surgjax.inference.frame_source import FrameReadError, FrameSource
 from surgjax.inference.image_files import IMAGE_SUFFIXES, open_folder, open_image
+from surgjax.models.variants import IMAGE_MEAN, IMAGE_STD
 
 __all__ = ["FrameReadError", "FrameSource", "open_video", "resize_for_model"]
 
-_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-_STD = np.array([0.229, 0.224, 0.225], np.float32)
+_MEAN, _STD = np.array(IMAGE_MEAN, np.float32), np.array(IMAGE_STD, np.float32)
 
 
 def _checked_frame(

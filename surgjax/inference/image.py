@@ -19,12 +19,11 @@ import numpy as np
 from surgjax.inference.programs import POINT_BUCKETS, PRECISIONS, Programs, bucket
 from surgjax.inference.stream import Stream
 from surgjax.inference.weights import load_weights
-from surgjax.models.variants import Sam2Config
+from surgjax.models.variants import IMAGE_MEAN, IMAGE_STD, Sam2Config
 from surgjax.ops.masks import clean_mask, resize_antialias, resize_logits
 from surgjax.structs import ImageFeatures, PointPrompts
 
-_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-_STD = np.array([0.229, 0.224, 0.225], np.float32)
+_MEAN, _STD = np.array(IMAGE_MEAN, np.float32), np.array(IMAGE_STD, np.float32)
 _ROW_BUCKETS = (1, 4, 16, 64)  # prompt sets in one decoder call
 Prediction = tuple[np.ndarray, np.ndarray, np.ndarray]
 

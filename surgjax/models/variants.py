@@ -9,6 +9,9 @@ Differs: at most `max_cond_frames` conditioning frames are attended (SAM 2's own
 import dataclasses
 
 VERSIONS = ("2.1", "2.0")
+# What a frame is normalised with, RGB in 0..1 (ImageNet's).
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -42,6 +42,8 @@ class BatchOptions:
     frames: int = 1
     max_stride: int = 2  # frames of the source clip between two tracked frames
     max_gap: int = 6  # and between the prompted frame and the first tracked one
+    p_parts: float = 1.0  # of an image whose parts and pieces are objects too
+    p_cut: float = 0.0  # of a clip whose last frames show another scene: the objects are absent
 
 
 class ShardFolder:
@@ -235,7 +237,7 @@ def draw_scene(
             images.append(_apply_colour(rng, image, colour) if augment else image)
             label_maps.append(cv2.warpAffine(labels[t], matrix, flags=cv2.INTER_NEAREST, **warp))
             part_maps.append(cv2.warpAffine(parts[t], matrix, flags=cv2.INTER_NEAREST, **warp))
-        whole = options.kind == "clip"
+        whole = options.kind == "clip" or rng.random() >= options.p_parts
         chosen = draw_objects(rng, label_maps[0], part_maps[0], options.objects, whole)
         if not chosen:
             continue  # nothing in view after the crop
@@ -255,6 +257,21 @@ def draw_scene(
     raise ValueError(f"no object of at least {_MIN_AREA:.1%} of the image in 50 scenes.")
 
 
+def cut_away(
+    rng: np.random.Generator, scene: tuple[np.ndarray, ...], other: tuple[np.ndarray, ...]
+) -> tuple[np.ndarray, ...]:
+    """`scene` of `draw_scene` with some frames after the first from `other`, objects absent there.
+
+    Half of the cuts last to the end; after the others the objects are back.
+    """
+    frames, masks, valid, index, classes = (x.copy() for x in scene)
+    begin = int(rng.integers(1, len(frames)))
+    end = len(frames) if rng.random() < 0.5 else int(rng.integers(begin + 1, len(frames) + 1))
+    frames[begin:end], classes[begin:end] = other[0][begin:end], other[4][begin:end]
+    masks[begin:end] = False
+    return frames, masks, valid, index, classes
+
+
 def scene_batches(
     shards: ShardFolder,
     options: BatchOptions,
@@ -265,13 +282,19 @@ def scene_batches(
     cv2.setNumThreads(1)
     ready: queue.Queue = queue.Queue(maxsize=4)
 
+    def scene(rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        drawn = draw_scene(rng, shards, options)
+        if rng.random() < options.p_cut:
+            drawn = cut_away(rng, drawn, draw_scene(rng, shards, options))
+        return drawn
+
     def work() -> None:
         rng = np.random.default_rng(seed)
         try:
             for count in range(1 << 62):
                 if count % refresh_every == refresh_every - 1:
                     shards.refresh()
-                scenes = [draw_scene(rng, shards, options) for _ in range(options.batch)]
+                scenes = [scene(rng) for _ in range(options.batch)]
                 ready.put(SceneBatch(*(np.stack(x) for x in zip(*scenes, strict=True))))
         except Exception as error:  # handed to the training thread, which raises it
             ready.put(error)

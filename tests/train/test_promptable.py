@@ -102,11 +102,33 @@ def test_image_step_traces(corrections):
     )
 
 
-def test_clip_step_traces():
-    (loss, metrics), _ = _abstract_loss(
-        promptable.clip_loss, _batch(frames=3), PromptOptions(loss_size=32)
+@pytest.mark.parametrize("mask_probability", [0.0, 0.5])
+def test_clip_step_traces(mask_probability):
+    options = PromptOptions(loss_size=32, mask_probability=mask_probability)
+    (loss, metrics), _ = _abstract_loss(promptable.clip_loss, _batch(frames=3), options)
+    assert loss.shape == () and {"tracked_iou", "tracked_score"} <= set(metrics)
+
+
+def test_given_masks_replace_the_answer_of_their_rows_only():
+    model, batch = sam2.Sam2(CONFIG), _batch()
+    variables = {"params": sam2.init_params(CONFIG, 0)}
+    features = model.apply(
+        variables, promptable.normalise(batch.frames[:1, 0]), method="encode_image"
     )
-    assert loss.shape == () and "tracked_iou" in metrics
+    features = promptable._per_object(features, 2)
+    targets = jnp.asarray(batch.masks[0, 0])
+    none, zeros = promptable._no_prompts(2), jnp.zeros((2, SIDE // 4, SIDE // 4))
+    decoded = model.apply(
+        variables, features, features.s16, none, zeros, jnp.zeros(2, bool), method="decode"
+    )
+    own = model.apply(variables, decoded, jnp.ones(2, bool), False, method="select")
+    mixed = promptable._given_masks(
+        model, variables, features, targets, jnp.array([False, True]), own
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[0], b[0]), mixed, own)
+    small = np.asarray(targets)[:, 2::4, 2::4]
+    np.testing.assert_array_equal(mixed.low_res[1] > 0, small[1])
+    assert float(mixed.object_score[1]) == 10.0
 
 
 def test_clip_of_one_frame_is_refused():

@@ -108,3 +108,34 @@ def test_missing_shards_and_keys_are_named(tmp_path):
     np.savez(tmp_path / "clips_00000.npz", frames=np.zeros(1))
     with pytest.raises(ValueError, match=r"keys \['labels', 'parts', 'seeds'\] are missing"):
         ShardFolder([tmp_path], "clip")
+
+
+def test_a_cut_shows_the_other_scene_without_the_objects():
+    rng = np.random.default_rng(0)
+
+    def scene(value):
+        return (
+            np.full((4, 8, 8, 3), value, np.uint8),
+            np.ones((4, 2, 8, 8), bool),
+            np.ones(2, bool),
+            np.arange(4, dtype=np.int32),
+            np.full((4, 8, 8), value, np.uint8),
+        )
+
+    returned = 0
+    for _ in range(40):
+        frames, masks, valid, index, classes = scene_batches.cut_away(rng, scene(1), scene(2))
+        away = frames[:, 0, 0, 0] == 2
+        assert away.any() and not away[0] and valid.all() and list(index) == [0, 1, 2, 3]
+        np.testing.assert_array_equal(masks.any((1, 2, 3)), ~away)
+        np.testing.assert_array_equal(classes[:, 0, 0] == 2, away)
+        returned += not away[-1]
+    assert 5 < returned < 35
+
+
+def test_share_of_cut_clips(tmp_path):
+    shards = _write(tmp_path, "clip")
+    options = BatchOptions("clip", size=32, batch=64, objects=2, frames=3, p_cut=0.5)
+    batch = next(scene_batches.scene_batches(shards, options, seed=0))
+    absent = ~batch.masks.any((2, 3, 4)).all(1)
+    assert 16 < absent.sum() < 48

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from surgjax.losses import LossWeights, mask_terms, prompted_mask_loss
+from surgjax.models.variants import IMAGE_MEAN, IMAGE_STD
 from surgjax.ops.resize import resize_bilinear
 from surgjax.prompts import clicks
 from surgjax.structs import (
@@ -32,8 +33,6 @@ from surgjax.structs import (
 )
 from surgjax.train import auxiliary_head
 
-IMAGE_MEAN = (0.485, 0.456, 0.406)
-IMAGE_STD = (0.229, 0.224, 0.225)
 CONDITIONING_TIME_INDEX = 6
 POINTER_HORIZON = 16
 
@@ -54,6 +53,7 @@ class PromptOptions:
     """How a step prompts and what it counts."""
 
     box_probability: float = 0.5  # otherwise a click
+    mask_probability: float = 0.0  # of a clip's object that is given by its mask instead
     corrections: int = 0  # further clicks on each prompted frame
     from_target_probability: float = 0.1  # of a correction that ignores the prediction
     other_mask_weight: float = 0.5  # of the masks that SAM 2's rule does not choose
@@ -206,6 +206,34 @@ def _prompted_frame(
     return PromptedFrame(output=output, loss=loss, metrics=metrics | parts)
 
 
+def _given_masks(
+    model: Any,
+    variables: Any,
+    features: ImageFeatures,
+    targets: Array,
+    given: Array,
+    answer: MaskOutput,
+) -> MaskOutput:
+    """The answer, but for rows that are `given` [R] the true mask with its pointer.
+
+    It is what a mask prompt leaves at inference. Memory attention learns from these rows before
+    the decoder's own masks are good, and masks that annotators draw are not a surprise later.
+    """
+    prompted = model.apply(
+        variables,
+        features,
+        features.s16,
+        targets,
+        _no_prompts(targets.shape[0]),
+        method="mask_as_output",
+    )
+    return jax.tree.map(
+        lambda true, own: jnp.where(given.reshape(-1, *(1,) * (own.ndim - 1)), true, own),
+        prompted,
+        answer,
+    )
+
+
 def image_loss(
     model: Any, params: Any, batch: SceneBatch, key: Array, options: PromptOptions
 ) -> tuple[Array, dict[str, Array]]:
@@ -296,12 +324,17 @@ def clip_loss(
     prompts, no_mask = _no_prompts(rows), jnp.zeros((rows,), bool)
     memories, pointers, metrics = [], [], {}
     loss, tracked_iou, tracked_count = jnp.zeros(()), jnp.zeros(()), jnp.zeros(())
+    score_loss = jnp.zeros(())
     for t in range(frames):
         features = _per_object(jax.tree.map(lambda x, t=t: x[:, t], encoded), objects)
         targets = batch.masks[:, t].reshape(rows, side, side)
         if t == 0:
             first = _prompted_frame(model, variables, key, features, targets, row_weights, options)
             output, loss, metrics = first.output, first.loss, first.metrics
+            if options.mask_probability:
+                mask_key = jax.random.fold_in(key, 1)
+                given = jax.random.bernoulli(mask_key, options.mask_probability, (rows,))
+                output = _given_masks(model, variables, features, targets, given, output)
         else:
             read = memory_read(memories, pointers, frame_index, t)
             s16 = model.apply(variables, features.s16, read, method="condition")
@@ -310,9 +343,10 @@ def clip_loss(
                 variables, features, s16, prompts, mask_prompt, no_mask, method="decode"
             )
             multimask = jnp.ones((rows,), bool)
-            term, _ = decoder_loss(decoded, targets, multimask, row_weights, options)
+            term, parts = decoder_loss(decoded, targets, multimask, row_weights, options)
             loss = loss + term
             output = model.apply(variables, decoded, multimask, False, method="select")
+            score_loss = score_loss + parts["object_score"]
             total, count = _row_ious(output.low_res, targets, row_weights)
             tracked_iou, tracked_count = tracked_iou + total, tracked_count + count
         if t + 1 < frames:
@@ -331,5 +365,6 @@ def clip_loss(
     count = jnp.maximum(row_weights.sum(), 1.0)
     metrics = _per_object_metrics(metrics, count)
     metrics["tracked_iou"] = tracked_iou / jnp.maximum(tracked_count, 1.0)
+    metrics["tracked_score"] = score_loss / (count * (frames - 1))
     total = loss / (count * frames) + options.auxiliary_weight * dense
     return total, metrics | dense_metrics
