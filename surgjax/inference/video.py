@@ -125,6 +125,7 @@ class VideoPredictor(VideoEngine):
             raise ValueError(f"{where}: a box starts afresh, so clear_old_points must be True")
         side = self.config.image_size
         new = make_points(state, side, where, points, labels, box, normalize_coords)
+        self._check_can_answer(state, frame_idx, obj_id)
         track = self._object(state, obj_id)
         old = track.points.get(frame_idx)
         if old is not None and not clear_old_points:
@@ -143,6 +144,7 @@ class VideoPredictor(VideoEngine):
             raise ValueError(
                 f"object {obj_id}, frame {frame_idx}: mask: expected (H, W), found {mask.shape}"
             )
+        self._check_can_answer(state, frame_idx, obj_id)
         track = self._object(state, obj_id)
         track.points.pop(frame_idx, None)
         track.masks[frame_idx] = fit_mask(mask.astype(bool), self.config.image_size)

@@ -70,6 +70,16 @@ class VideoEngine:
 
     # ---- one prompt ----------------------------------------------------------------------------
 
+    def _check_can_answer(self, state: VideoState, frame_idx: int, obj_id: int) -> None:
+        """Before a prompt is stored: a tracked frame can be corrected only from records."""
+        track = state.objects.get(obj_id)
+        if track is None or state.store is not None or not track.tracked_direction(frame_idx):
+            return
+        raise ValueError(
+            f"object {obj_id}, frame {frame_idx}: this frame has been tracked already, and "
+            "correcting it needs the records of earlier frames (keep_records=True)"
+        )
+
     def _answer(self, state: VideoState, frame_idx: int, obj_id: int) -> Frame:
         """Runs one prompted object on one frame and keeps the result until a propagation."""
         track = state.objects[obj_id]
@@ -80,11 +90,6 @@ class VideoEngine:
         scratch = DeviceTracks(self.programs, state, direction or 1)
         slot = scratch.place(obj_id)
         if correction:
-            if state.store is None:
-                raise ValueError(
-                    f"object {obj_id}, frame {frame_idx}: this frame has been tracked already, and "
-                    "correcting it needs the records of earlier frames (keep_records=True)"
-                )
             scratch.replay(obj_id, frame_idx)
             scratch.remember_prompts(obj_id, frame_idx, track.conditioning)
         scratch.at(frame_idx)

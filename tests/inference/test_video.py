@@ -262,6 +262,7 @@ def test_without_records_a_tracked_frame_cannot_be_corrected(predictor, video):
     collect(predictor.propagate_in_video(state))
     with pytest.raises(ValueError, match="object 1, frame 5: .*keep_records=True"):
         predictor.add_new_points_or_box(state, 5, 1, **CLICK)
+    assert 5 not in state.objects[1].points  # what was refused is not kept either
 
 
 BAD = [
