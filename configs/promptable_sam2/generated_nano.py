@@ -22,23 +22,29 @@ def get_config(mode: str = "full") -> ConfigDict:
         "shapes": {"kind": "shapes", "size": 128, "batch": 1, "objects": 64},
         "dense": {"kind": "dense", "size": 128, "batch": 16, "objects": 4},
         "small": {"kind": "image", "size": 128, "batch": 16, "objects": 4},
-        "image": {"kind": "image", "size": 256, "batch": 8, "objects": 4},
+        "image": {"kind": "image", "size": 256, "batch": 8, "objects": 4, "p_parts": 0.25},
         "small_clip": {"kind": "clip", "size": 128, "batch": 4, "objects": 4, "frames": 4},
-        "clip": {"kind": "clip", "size": 256, "batch": 2, "objects": 4, "frames": 4},
+        "clip": {"kind": "clip", "size": 256, "batch": 2, "objects": 4, "frames": 6},
     }
+    c.train_data.clip.p_cut = 0.15
     c.stages = (  # steps, and the share of each kind of batch in them
         {"steps": 500, "shares": {"shapes": 1.0}},
-        {"steps": 2500, "shares": {"small": 0.8, "small_clip": 0.2}},
-        {"steps": 2000, "shares": {"image": 0.5, "clip": 0.5}},
+        {"steps": 3500, "shares": {"small": 0.5, "small_clip": 0.5}},
+        {"steps": 2400, "shares": {"image": 0.5, "clip": 0.5}},
     )
-    c.prompts = {"box_probability": 0.6, "corrections": 0, "other_mask_weight": 0.5}
+    c.prompts = {
+        "box_probability": 0.45,
+        "mask_probability": 0.15,
+        "corrections": 0,
+        "other_mask_weight": 0.5,
+    }
     c.prompts.auxiliary_weight = 1.5
     # Cross-entropy and dice: SAM 2's 20 x focal + dice leaves a model without pretraining empty.
     c.loss = {"focal": 2.0, "dice": 2.0, "iou": 1.0, "object_score": 1.0}
     c.loss.update(focal_alpha=-1.0, focal_gamma=0)
     c.optim = {"name": "muon", "lr": 2.5e-3, "adam_ratio": 0.4, "final_lr": 2e-5}
     c.optim.update(warmup_steps=200, weight_decay=0.05, clip_norm=1.0)
-    c.ema_decay, c.log_every, c.checkpoint_every = 0.998, 20, 100
+    c.ema_decay, c.log_every, c.checkpoint_every = 0.995, 20, 100
     if mode == "debug":
         c.dtype = "float32"
         c.model.variant = "debug"

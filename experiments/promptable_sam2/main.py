@@ -19,6 +19,7 @@ from surgjax.train import auxiliary_head, scene_batches, warm_start
 from surgjax.train.averaged import averaged_params
 from surgjax.train.loop import LossFn
 from surgjax.train.steps import promptable
+from surgjax.train.steps.prompted_frame import PromptOptions
 
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints and logs.", required=True)
@@ -36,7 +37,7 @@ _LOSSES = {
 def _loss_fn(config: Any, options: scene_batches.BatchOptions) -> LossFn:
     variant = variants.get_config(config.model.variant, image_size=options.size)
     model = sam2.Sam2(variant, jnp.dtype(config.dtype))
-    prompts = promptable.PromptOptions(
+    prompts = PromptOptions(
         **config.prompts, loss_size=options.size // 2, weights=LossWeights(**config.loss)
     )
     if options.kind == "shapes":  # they have no classes

@@ -59,7 +59,7 @@ def scale_by_muon(row_axes: Any, beta: float = 0.95) -> optax.GradientTransforma
     def init(params: Any) -> MuonState:
         return MuonState(jax.tree.map(jnp.zeros_like, params))
 
-    def update(updates: Any, state: MuonState, params: Any = None) -> tuple[Any, MuonState]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, MuonState]:
         del params
         momentum = jax.tree.map(lambda m, g: beta * m + (1 - beta) * g, state.momentum, updates)
         axes = row_axes(updates) if callable(row_axes) else row_axes

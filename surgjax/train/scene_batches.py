@@ -5,9 +5,7 @@ Axes:    N scenes of a shard, T frames, O objects, H W pixels of the shard, S of
 Units:   frames uint8 RGB; labels uint8 instance ids (0 background); parts uint8 part ids.
 Errors:  ValueError naming the folder or file when there is no shard, a key is missing or a scene
          of a held-out seed turns up in training data.
-Source:  SAM 2's transforms (arXiv:2408.00714) for the kinds of augmentation; strengths are ours.
-Differs: colour is changed far more than SAM 2 does, to carry generated scenes over to real tissue.
-         Besides instances, their connected components and parts are objects too.
+Differs: besides instances, their connected components and parts are objects too.
 """
 
 import dataclasses
@@ -21,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from surgjax.train.scene_augment import apply_colour, draw_colour, draw_warp
 from surgjax.train.steps.promptable import SceneBatch
 
 HELD_OUT_SEED = 10_000_000  # scenes from this seed on are for evaluation only
@@ -127,67 +126,6 @@ def draw_objects(
     return (found[:keep] + extra + found[keep:])[:objects]
 
 
-def _warp(rng: np.random.Generator, height: int, width: int, size: int) -> np.ndarray:
-    """Affine map of the source to a size x size crop: flips, rotation, scale, stretch, shift."""
-    strength = rng.choice([0.2, 1.0])  # half of the scenes stay nearly as they were generated
-    scale = np.exp(strength * rng.uniform(np.log(0.9), np.log(1.7)))
-    stretch = np.exp(strength * rng.uniform(-0.2, 0.2))
-    angle = strength * rng.uniform(-25, 25) * np.pi / 180
-    if rng.random() < 0.1 * strength:
-        angle += rng.choice([0.5, 1.0, 1.5]) * np.pi
-    flip = rng.choice([-1.0, 1.0])
-    zoom = np.diag([scale * stretch * flip * size / width, scale / stretch * size / height])
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    matrix = turn @ zoom
-    reach = 0.5 * max(0.0, 1 - 1 / scale) + 0.08  # keep most of the scene in view
-    centre = np.array([width, height]) * (0.5 + rng.uniform(-reach, reach, 2))
-    shift = np.array([size, size]) / 2 - matrix @ centre
-    return np.concatenate([matrix, shift[:, None]], 1).astype(np.float32)
-
-
-@dataclasses.dataclass
-class _Colour:
-    """One draw of photometric changes, the same for all frames of a clip."""
-
-    table: np.ndarray  # [256, 3] uint8
-    mix: np.ndarray | None  # [3, 3]
-    blur: float
-    noise: float
-
-
-def _draw_colour(rng: np.random.Generator) -> _Colour:
-    levels = np.linspace(0, 1, 256)[:, None]
-    if rng.random() < 0.4:
-        same = np.tile(np.arange(256, dtype=np.uint8)[:, None], 3)
-        return _Colour(same, mix=None, blur=0.0, noise=0.0)
-    gamma = np.exp(rng.uniform(-0.2, 0.2) + rng.uniform(-0.05, 0.05, 3))
-    gain = rng.uniform(0.85, 1.15) * rng.uniform(0.92, 1.08, 3)
-    offset = rng.uniform(-0.04, 0.04)
-    contrast = rng.uniform(0.85, 1.15)
-    curve = ((levels**gamma) * gain - 0.4) * contrast + 0.4 + offset
-    table = np.clip(curve * 255 + 0.5, 0, 255).astype(np.uint8)
-    mix = None
-    if rng.random() < 0.2:
-        grey = np.full((3, 3), 1 / 3)
-        saturation = rng.uniform(0.5, 1.3)
-        mix = saturation * np.eye(3) + (1 - saturation) * grey
-    blur = rng.uniform(0.4, 1.0) if rng.random() < 0.1 else 0.0
-    noise = rng.uniform(2.0, 5.0) if rng.random() < 0.1 else 0.0
-    return _Colour(table=table, mix=mix, blur=blur, noise=noise)
-
-
-def _apply_colour(rng: np.random.Generator, frame: np.ndarray, colour: _Colour) -> np.ndarray:
-    frame = cv2.LUT(frame, colour.table[None])
-    if colour.mix is not None:
-        frame = cv2.transform(frame, colour.mix)
-    if colour.blur:
-        frame = cv2.GaussianBlur(frame, (0, 0), colour.blur)
-    if colour.noise:
-        grain = rng.standard_normal(frame.shape, np.float32) * colour.noise
-        frame = np.clip(frame + grain, 0, 255).astype(np.uint8)
-    return frame
-
-
 def dense_classes(labels: np.ndarray, parts: np.ndarray) -> np.ndarray:
     """What each pixel is, as `train.auxiliary_head` counts: part, other object, edge."""
     classes = np.where(parts > 0, parts, np.where(labels > 0, 4, 0)).astype(np.uint8)
@@ -224,17 +162,17 @@ def draw_scene(
             index = _frame_choice(rng, labels, options)
         height, width = labels.shape[1:]
         if augment:
-            matrix = _warp(rng, height, width, size)
+            matrix = draw_warp(rng, height, width, size)
         else:
             matrix = np.array([[size / width, 0, 0], [0, size / height, 0]], np.float32)
         shrink = np.sqrt(abs(np.linalg.det(matrix[:, :2]))) < 0.75
-        colour = _draw_colour(rng)
+        colour = draw_colour(rng)
         images, label_maps, part_maps = [], [], []
         for t in index:
             frame = cv2.GaussianBlur(frames[t], (0, 0), 0.7) if shrink else frames[t]
             warp: dict[str, Any] = dict(dsize=(size, size), borderMode=cv2.BORDER_REFLECT_101)
             image = cv2.warpAffine(frame, matrix, flags=cv2.INTER_LINEAR, **warp)
-            images.append(_apply_colour(rng, image, colour) if augment else image)
+            images.append(apply_colour(rng, image, colour) if augment else image)
             label_maps.append(cv2.warpAffine(labels[t], matrix, flags=cv2.INTER_NEAREST, **warp))
             part_maps.append(cv2.warpAffine(parts[t], matrix, flags=cv2.INTER_NEAREST, **warp))
         whole = options.kind == "clip" or rng.random() >= options.p_parts

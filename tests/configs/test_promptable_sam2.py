@@ -10,6 +10,7 @@ from surgjax.losses import LossWeights
 from surgjax.models import sam2, variants
 from surgjax.train import OptimizerOptions, auxiliary_head, scene_batches
 from surgjax.train.steps import promptable
+from surgjax.train.steps.prompted_frame import PromptOptions
 
 
 @pytest.mark.parametrize("mode", ["full", "debug"])
@@ -27,7 +28,7 @@ def test_full_size_steps_trace_without_compute(kind):
     config = generated_nano.get_config()
     options = scene_batches.BatchOptions(**config.train_data[kind])
     variant = variants.get_config(config.model.variant, image_size=options.size)
-    prompts = promptable.PromptOptions(
+    prompts = PromptOptions(
         **config.prompts, loss_size=options.size // 2, weights=LossWeights(**config.loss)
     )
     model, loss = sam2.Sam2(variant), getattr(promptable, f"{kind}_loss")

@@ -9,8 +9,9 @@ import pytest
 
 from surgjax.models import sam2, variants
 from surgjax.structs import DecoderOutput
-from surgjax.train.steps import promptable
-from surgjax.train.steps.promptable import PromptOptions, SceneBatch
+from surgjax.train.steps import promptable, prompted_frame
+from surgjax.train.steps.promptable import SceneBatch
+from surgjax.train.steps.prompted_frame import PromptOptions
 
 CONFIG = variants.get_config("debug")
 SIDE = CONFIG.image_size
@@ -44,12 +45,12 @@ def _abstract_loss(loss, batch, options):
 def test_prompts_are_a_box_or_one_click():
     masks = jnp.asarray(_batch().masks[:, 0].reshape(-1, SIDE, SIDE))
     masks = jnp.tile(masks, (25, 1, 1))
-    prompts = promptable.initial_prompts(jax.random.key(0), masks, 3, 0.5)
+    prompts = prompted_frame.initial_prompts(jax.random.key(0), masks, 3, 0.5)
     is_box = np.array(prompts.valid[:, 1])
     assert 30 < is_box.sum() < 70 and not prompts.valid[:, 2].any() and prompts.valid[:, 0].all()
     np.testing.assert_array_equal(prompts.labels[is_box, :2], [[2, 3]] * is_box.sum())
     np.testing.assert_array_equal(prompts.labels[~is_box, 0], 1)
-    np.testing.assert_array_equal(promptable.is_multimask(prompts), ~is_box)
+    np.testing.assert_array_equal(prompted_frame.is_multimask(prompts), ~is_box)
     for row in np.nonzero(~is_box)[0]:
         x, y = np.array(prompts.points_xy[row, 0], int)
         assert masks[row, y, x]
@@ -69,7 +70,9 @@ def test_loss_counts_the_rule_s_masks_fully_and_the_others_less():
 
     def loss(multimask, options):
         return float(
-            promptable.decoder_loss(output, targets, jnp.array([multimask]), weights, options)[0]
+            prompted_frame.decoder_loss(output, targets, jnp.array([multimask]), weights, options)[
+                0
+            ]
         )
 
     assert loss(False, options) == pytest.approx(0.0, abs=1e-4)
@@ -117,7 +120,7 @@ def test_given_masks_replace_the_answer_of_their_rows_only():
     )
     features = promptable._per_object(features, 2)
     targets = jnp.asarray(batch.masks[0, 0])
-    none, zeros = promptable._no_prompts(2), jnp.zeros((2, SIDE // 4, SIDE // 4))
+    none, zeros = prompted_frame.no_prompts(2), jnp.zeros((2, SIDE // 4, SIDE // 4))
     decoded = model.apply(
         variables, features, features.s16, none, zeros, jnp.zeros(2, bool), method="decode"
     )
