@@ -17,29 +17,23 @@ import av
 import numpy as np
 
 from surgjax.synthetic.clip import Clip, generate_clip
-from surgjax.synthetic.config import SceneConfig
+from surgjax.synthetic.config import PRESETS
 
 ASSETS = pathlib.Path(__file__).resolve().parent.parent / "assets"
-SEED, NUM_FRAMES, SIZE, FPS = 20_000_024, 48, 256, 25  # a held-out seed: never trained on
+SEED, NUM_FRAMES, SIZE, FPS = 20_000_055, 48, 256, 25  # a held-out seed: never trained on
 
-# Plain daylight: two instruments and an organ, one instrument going out of view and coming back.
-DEMO_CONFIG = SceneConfig(
+# Two instruments and an organ; one instrument goes out of view and comes back. The seed was chosen
+# for that story and for being easy to follow by eye, without looking at any model's score.
+DEMO_CONFIG = PRESETS["simple"].replace(
     instruments=(2, 2),
     anatomy=(1, 1),
-    accessories=(0, 0),
     min_objects=3,
-    masses=(1, 3),
+    masses=(0, 1),
     shaft_width=(0.08, 0.2),
     reach=(0.3, 0.7),
     p_leave=0.6,
-    p_tissue_flap=0.25,
-    p_thread=0.0,
-    p_smoke=0.0,
-    p_wild_scene=0.0,
     p_scope_circle=0.0,
     p_bars=0.0,
-    p_motion_blur=0.0,
-    noise=(0.0, 0.012),
     exposure=(0.9, 1.4),
     vignette=(0.1, 0.6),
 )
