@@ -1,4 +1,4 @@
-"""AdamW with warm-up, cosine decay and gradient clipping, as plain optax.
+"""AdamW or Muon with warm-up, cosine decay and gradient clipping.
 
 Path:    gradients -> [optimizers] -> updates -> loop (times the learning rate)
 Units:   learning rates per step; steps from 0.

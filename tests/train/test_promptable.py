@@ -56,6 +56,14 @@ def test_prompts_are_a_box_or_one_click():
         assert masks[row, y, x]
 
 
+@pytest.mark.parametrize(("share", "expected"), [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)])
+def test_a_share_of_the_boxes_is_exact(share, expected):
+    masks = jnp.zeros((200, SIDE, SIDE), bool).at[:, 16:48, 10:50].set(True)
+    prompts = prompted_frame.initial_prompts(jax.random.key(1), masks, 2, 1.0, share)
+    exact = (np.array(prompts.points_xy) == [[10, 16], [49, 47]]).all((1, 2))
+    assert abs(exact.mean() - expected) < 0.1 * (0 < share < 1) + 1e-9
+
+
 def test_loss_counts_the_rule_s_masks_fully_and_the_others_less():
     targets = jnp.zeros((1, 16, 16), bool).at[:, 4:12, 4:12].set(True)
     right = jnp.where(targets, 20.0, -20.0)
@@ -69,11 +77,9 @@ def test_loss_counts_the_rule_s_masks_fully_and_the_others_less():
     weights = jnp.ones(1)
 
     def loss(multimask, options):
-        return float(
-            prompted_frame.decoder_loss(output, targets, jnp.array([multimask]), weights, options)[
-                0
-            ]
-        )
+        rule = jnp.array([multimask])
+        total, _ = prompted_frame.decoder_loss(output, targets, rule, weights, options)
+        return float(total)
 
     assert loss(False, options) == pytest.approx(0.0, abs=1e-4)
     assert loss(True, options) > 20

@@ -4,7 +4,8 @@ Path:    features, true masks -> [prompted_frame] -> loss, answer -> steps.promp
 Axes:    R rows (one object of one image), O objects, S side of the input, P points.
 Units:   points in pixels of the input, x before y; masks bool; IoU in 0..1.
 Source:  SAM 2, arXiv:2408.00714, appendix on training; reference file training/model/sam2.py.
-Differs: prompts are drawn per object, not per batch. The masks the rule of SAM 2 does not choose
+Differs: prompts are drawn per object, not per batch. SAM 2 always adds noise to a box; here a share
+         may be exact, as a label's own box is. The masks the rule of SAM 2 does not choose
          (candidates after a box, the single mask after a click) are trained too, with a smaller
          weight, because the stability fallback shows them at inference. Losses are taken at
          `loss_size`, not at S.
@@ -27,6 +28,7 @@ class PromptOptions:
     """How a step prompts and what it counts."""
 
     box_probability: float = 0.5  # otherwise a click
+    exact_box_probability: float = 0.0  # of a box that touches the object on all four sides
     mask_probability: float = 0.0  # of a clip's object that is given by its mask instead
     corrections: int = 0  # further clicks on each prompted frame
     from_target_probability: float = 0.1  # of a correction that ignores the prediction
@@ -36,11 +38,15 @@ class PromptOptions:
     auxiliary_weight: float = 0.0  # of the dense loss on the encoder
 
 
-def initial_prompts(key: Array, masks: Array, slots: int, box_probability: float) -> PointPrompts:
-    """A noisy box or one click per row of masks [R, S, S], in the first two of `slots` slots."""
-    kind_key, box_key, click_key = jax.random.split(key, 3)
+def initial_prompts(
+    key: Array, masks: Array, slots: int, box_probability: float, exact_box_probability: float = 0.0
+) -> PointPrompts:
+    """A noisy or exact box or a click per row of masks [R, S, S], in the first two of `slots`."""
+    kind_key, box_key, exact_key, click_key = jax.random.split(key, 4)
     rows, height, width = masks.shape
-    boxes = clicks.add_box_noise(box_key, clicks.boxes_from_masks(masks), height, width)
+    boxes = clicks.boxes_from_masks(masks)
+    exact = jax.random.bernoulli(exact_key, exact_box_probability, (rows, 1))
+    boxes = jnp.where(exact, boxes, clicks.add_box_noise(box_key, boxes, height, width))
     click_xy, click_label = clicks.first_click(click_key, masks)
     is_box = jax.random.bernoulli(kind_key, box_probability, (rows,))
     points = jnp.zeros((rows, slots, 2), jnp.float32)
@@ -132,7 +138,11 @@ def prompted_frame(
     initial_key, *keys = jax.random.split(key, options.corrections + 1)
     s16 = model.apply(variables, features.s16, method="add_no_memory")
     prompts = initial_prompts(
-        initial_key, targets, 2 + options.corrections, options.box_probability
+        initial_key,
+        targets,
+        2 + options.corrections,
+        options.box_probability,
+        options.exact_box_probability,
     )
     is_box = prompts.valid[:, 1]
     grid = features.s4.shape[1]
