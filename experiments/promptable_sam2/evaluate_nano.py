@@ -5,7 +5,8 @@ r"""Scores a nano checkpoint: held-out generated images and clips, and real Endo
 
 Path:    checkpoint -> predictors -> [evaluate_nano] -> scores
 Units:   IoU, J and F in 0..1; areas as a share of the image.
-Errors:  ValueError naming the folder when it holds no frame with a mask.
+Errors:  ValueError naming the folder when it holds no frame with a mask, or the seed when its
+         scenes may have been trained on.
 Source:  DAVIS 2017 (J&F); GrabCut (Rother et al., 2004) in OpenCV's implementation as baseline.
 Differs: objects below 0.5 % of the image are left out everywhere, as in the EndoVis protocol.
 """
@@ -24,15 +25,17 @@ from surgjax.inference import ImagePredictor, VideoPredictor
 from surgjax.metrics import davis2017
 from surgjax.prompts.clicks import center_click
 from surgjax.synthetic import generate_clip, generate_image
+from surgjax.synthetic.build import CLIP_OFFSET, HELD_OUT
 from surgjax.synthetic.config import PRESETS
 
-HELD_OUT_SEED = 10_000_000
-CLIP_SEED = 15_000_000
 MIN_AREA = 0.005
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "nano", "Name, file or folder of the weights.")
 _IMAGES = flags.DEFINE_integer("images", 100, "Held-out generated images.")
 _CLIPS = flags.DEFINE_integer("clips", 24, "Held-out generated clips.")
 _SCENES = flags.DEFINE_enum("scenes", "clear", sorted(PRESETS), "What the scenes look like.")
+_SEED = flags.DEFINE_integer(
+    "seed", 12_000_000, "First scene; from 10,000,000 on no scene is trained on."
+)
 _FRAMES = flags.DEFINE_integer("frames", 16, "Frames of a clip.")
 _ENDOVIS = flags.DEFINE_string("endovis", None, "Folder of X.jpg with X_mask.png; optional.")
 _GRABCUT_SCALE = flags.DEFINE_float(
@@ -82,11 +85,11 @@ def objects_of(label_map: np.ndarray) -> list[np.ndarray]:
     return [mask for mask in masks if mask.mean() >= MIN_AREA]
 
 
-def score_images(predictor: ImagePredictor, count: int, scenes: str) -> dict[str, float]:
+def score_images(predictor: ImagePredictor, seeds: range, scenes: str) -> dict[str, float]:
     """Mean IoU of a tight box and of one click at the object's centre, on held-out images."""
     boxed, clicked = [], []
-    for i in range(count):
-        scene = generate_image(HELD_OUT_SEED + i, config=PRESETS[scenes])
+    for seed in seeds:
+        scene = generate_image(seed, config=PRESETS[scenes])
         masks = objects_of(scene.label_maps[0])
         if not masks:
             continue
@@ -100,7 +103,7 @@ def score_images(predictor: ImagePredictor, count: int, scenes: str) -> dict[str
         best = ious.argmax(-1)
         clicked += [iou(answers[k, best[k]], mask) for k, mask in enumerate(masks)]
     return {
-        "images": count,
+        "images": len(seeds),
         "objects": len(boxed),
         "box_iou": float(np.mean(boxed)),
         "click_iou": float(np.mean(clicked)),
@@ -108,15 +111,15 @@ def score_images(predictor: ImagePredictor, count: int, scenes: str) -> dict[str
 
 
 def score_clips(
-    predictor: VideoPredictor, count: int, frames: int, scenes: str
+    predictor: VideoPredictor, seeds: range, frames: int, scenes: str
 ) -> dict[str, float]:
     """DAVIS J&F of objects prompted by a tight box on the first frame that shows enough of them.
 
     An object is scored from its prompted frame on; the rule drops that frame and the last.
     """
     scores = davis2017.init_state()
-    for i in range(count):
-        clip = generate_clip(CLIP_SEED + i, frames, config=PRESETS[scenes])
+    for seed in seeds:
+        clip = generate_clip(seed, frames, config=PRESETS[scenes])
         targets = {k: clip.label_maps == k for k in clip.object_ids}
         starts = {}
         for k, target in targets.items():
@@ -135,10 +138,10 @@ def score_clips(
                 masks[k][t] = logit[0] > 0
         for k, start in starts.items():
             found = davis2017.score_frames(masks[k][start:], targets[k][start:])
-            scores = davis2017.update(scores, f"clip_{i:05d}", k, found)
+            scores = davis2017.update(scores, f"clip_{seed}", k, found)
     result = davis2017.compute(scores)
     return {
-        "clips": count,
+        "clips": len(seeds),
         "objects": len(scores),
         "J&F": result["J&F"],
         "J": result["J"]["mean"],
@@ -167,7 +170,9 @@ def endovis_components(folder: pathlib.Path) -> Iterator[tuple[str, np.ndarray, 
                     yield name, image[..., ::-1], parts == part
 
 
-def score_endovis(predictor: ImagePredictor, folder: str) -> dict[str, object]:
+def score_endovis(
+    predictor: ImagePredictor, folder: str, grabcut_scale: float
+) -> dict[str, object]:
     """Mean IoU from tight boxes, beside the filled box and GrabCut on the same boxes."""
     rows, shown = [], None
     for name, image, target in endovis_components(pathlib.Path(folder)):
@@ -178,8 +183,8 @@ def score_endovis(predictor: ImagePredictor, folder: str) -> dict[str, object]:
         mask = predictor.predict(box=box, multimask_output=False)[0][0]
         filled = iou(fill_box(box, target.shape), target)
         row = {"name": name, "nano": iou(mask, target), "filled_box": filled}
-        if _GRABCUT_SCALE.value:
-            row["grabcut"] = iou(grabcut(image, box, _GRABCUT_SCALE.value), target)
+        if grabcut_scale:
+            row["grabcut"] = iou(grabcut(image, box, grabcut_scale), target)
         rows.append(row)
     methods = [key for key in rows[0] if key != "name"]
     means = {key: float(np.mean([row[key] for row in rows])) for key in methods}
@@ -187,21 +192,32 @@ def score_endovis(predictor: ImagePredictor, folder: str) -> dict[str, object]:
     return {"components": len(rows), **means, "above_all": wins, "rows": rows}
 
 
+def check_held_out(seed: int) -> None:
+    """Refuses scenes that `surgjax.synthetic.build` may have made for training."""
+    if seed < HELD_OUT:
+        raise ValueError(f"--seed {seed}: expected {HELD_OUT} or more, scenes kept for scoring.")
+
+
 def main(_):
+    check_held_out(_SEED.value)
     scores: dict[str, Any] = {"checkpoint": _CHECKPOINT.value, "scenes": _SCENES.value}
+    scores["seed"] = _SEED.value
     start = time.monotonic()
     if _IMAGES.value or _ENDOVIS.value:
         images = ImagePredictor.from_checkpoint(_CHECKPOINT.value)
         if _IMAGES.value:
-            scores["images"] = score_images(images, _IMAGES.value, _SCENES.value)
+            seeds = range(_SEED.value, _SEED.value + _IMAGES.value)
+            scores["images"] = score_images(images, seeds, _SCENES.value)
             print("held-out images", scores["images"], flush=True)
         if _ENDOVIS.value:
-            scores["endovis"] = score_endovis(images, _ENDOVIS.value)
+            scores["endovis"] = score_endovis(images, _ENDOVIS.value, _GRABCUT_SCALE.value)
             shown = {k: v for k, v in scores["endovis"].items() if k != "rows"}
             print("EndoVis 2018 frames, tight boxes", shown, flush=True)
     if _CLIPS.value:
         videos = VideoPredictor.from_checkpoint(_CHECKPOINT.value, keep_records=False)
-        scores["clips"] = score_clips(videos, _CLIPS.value, _FRAMES.value, _SCENES.value)
+        first = _SEED.value + CLIP_OFFSET
+        seeds = range(first, first + _CLIPS.value)
+        scores["clips"] = score_clips(videos, seeds, _FRAMES.value, _SCENES.value)
         print("held-out clips", scores["clips"], flush=True)
     print(f"{time.monotonic() - start:.0f} s")
     if _OUTPUT.value:

@@ -18,9 +18,7 @@ _VARIANT = flags.DEFINE_string("variant", "nano", "Variant that was trained.")
 def main(_):
     params, step = averaged_params(_WORKDIR.value, _VARIANT.value)
     config = variants.get_config(_VARIANT.value)
-    checkpoints.save_safetensors(
-        _OUTPUT.value, params, config, "float16" if _DTYPE.value == "float16" else "float32"
-    )
+    checkpoints.save_safetensors(_OUTPUT.value, params, config, _DTYPE.value)
     print(f"{_OUTPUT.value}: step {step}, {sam2.count_params(params):,} parameters")
 
 

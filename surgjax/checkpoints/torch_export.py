@@ -11,7 +11,7 @@ Differs: nothing is lost on the way: import and export are permutations, equal b
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -71,7 +71,7 @@ def save_safetensors(
     path: str | os.PathLike[str],
     params: Mapping[str, Any],
     config: Sam2Config,
-    dtype: Literal["float32", "float16"] = "float32",
+    dtype: str = "float32",
 ) -> None:
     """Writes official names, with the config in the metadata, so that any size loads again.
 

@@ -19,10 +19,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from surgjax.synthetic.build import HELD_OUT
 from surgjax.train.scene_augment import apply_colour, draw_colour, draw_warp
 from surgjax.train.steps.promptable import SceneBatch
 
-HELD_OUT_SEED = 10_000_000  # scenes from this seed on are for evaluation only
 _MIN_AREA = 0.004  # of the image, for an object to be prompted
 _KEYS = {
     "image": ("images", "labels", "parts", "seeds"),
@@ -76,7 +76,7 @@ class ShardFolder:
                 if missing:
                     raise ValueError(f"{path}: keys {missing} are missing, found {arrays.files}.")
                 shard = {key: arrays[key] for key in _KEYS[self._kind]}
-            if shard["seeds"].max() >= HELD_OUT_SEED:
+            if shard["seeds"].max() >= HELD_OUT:
                 raise ValueError(f"{path}: seed {shard['seeds'].max()} is held out for evaluation.")
             self._seen.add(path)
             self._shards.append(shard)

@@ -99,7 +99,7 @@ def test_new_shards_are_taken_up(tmp_path):
 
 def test_held_out_scenes_are_refused(tmp_path):
     with pytest.raises(ValueError, match="seed 10000000 is held out"):
-        _write(tmp_path, "image", seeds=(3, scene_batches.HELD_OUT_SEED))
+        _write(tmp_path, "image", seeds=(3, scene_batches.HELD_OUT))
 
 
 def test_missing_shards_and_keys_are_named(tmp_path):
