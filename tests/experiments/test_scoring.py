@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from experiments.promptable_sam2 import evaluate_nano
+from experiments.promptable_sam2 import scoring
 from surgjax.synthetic import generate_clip, generate_image
+from surgjax.synthetic.build import CLIP_OFFSET
 from surgjax.synthetic.config import PRESETS
 
 SEEDS = range(10_000_000, 10_000_002)
@@ -30,9 +31,9 @@ class KnowingImages:
         return cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0
 
     def predict(self, points=None, labels=None, box=None, multimask_output=True):
-        masks = evaluate_nano.objects_of(self._labels)
+        masks = scoring.objects_of(self._labels)
         if box is not None:
-            boxes = [evaluate_nano.tight_box(mask) for mask in masks]
+            boxes = [scoring.tight_box(mask) for mask in masks]
             found = [next(m for m, b in zip(masks, boxes, strict=True) if (b == x).all())
                      for x in box]  # fmt: skip
             return np.stack([self._grown(m) for m in found])[:, None], None, None
@@ -48,23 +49,23 @@ class KnowingImages:
 def test_measures_by_hand():
     a, b = np.zeros((2, 8, 8), bool)
     a[2:6, 1:5], b[2:6, 3:7] = True, True
-    assert evaluate_nano.iou(a, b) == 8 / 24
-    np.testing.assert_array_equal(evaluate_nano.tight_box(a), [1, 2, 4, 5])
-    np.testing.assert_array_equal(evaluate_nano.fill_box(evaluate_nano.tight_box(a), a.shape), a)
+    assert scoring.iou(a, b) == 8 / 24
+    np.testing.assert_array_equal(scoring.tight_box(a), [1, 2, 4, 5])
+    np.testing.assert_array_equal(scoring.fill_box(scoring.tight_box(a), a.shape), a)
 
 
 def test_small_objects_are_left_out():
     labels = np.zeros((100, 100), np.uint8)
     labels[:10, :5], labels[50:57, 50:57] = 1, 2  # 0.50 % and 0.49 %
-    (mask,) = evaluate_nano.objects_of(labels)
+    (mask,) = scoring.objects_of(labels)
     assert mask[0, 0]
 
 
 def test_a_perfect_predictor_scores_one_and_a_swollen_one_less():
-    perfect = evaluate_nano.score_images(KnowingImages(SEEDS), SEEDS, "simple")
+    perfect = scoring.score_images(KnowingImages(SEEDS), SEEDS, "simple")
     assert perfect["box_iou"] == perfect["click_iou"] == 1.0
     assert perfect["images"] == 2 and perfect["objects"] >= 2
-    swollen = evaluate_nano.score_images(KnowingImages(SEEDS, grow=3), SEEDS, "simple")
+    swollen = scoring.score_images(KnowingImages(SEEDS, grow=3), SEEDS, "simple")
     assert swollen["box_iou"] < 0.95 and swollen["click_iou"] < 0.95
 
 
@@ -75,14 +76,14 @@ class KnowingVideos:
         self._late = late
 
     def init_state(self, frames, max_objects):
-        clips = (generate_clip(s + evaluate_nano.CLIP_OFFSET, len(frames), config=PRESETS["simple"])
+        clips = (generate_clip(s + CLIP_OFFSET, len(frames), config=PRESETS["simple"])
                  for s in SEEDS)  # fmt: skip
         clip = next(c for c in clips if np.array_equal(c.frames_u8, frames))
         return {"labels": clip.label_maps, "ids": []}
 
     def add_new_points_or_box(self, state, frame, obj_id, box):
         shown = state["labels"][frame] == obj_id
-        np.testing.assert_array_equal(box, evaluate_nano.tight_box(shown))
+        np.testing.assert_array_equal(box, scoring.tight_box(shown))
         state["ids"].append(obj_id)
 
     def propagate_in_video(self, state):
@@ -92,10 +93,10 @@ class KnowingVideos:
 
 
 def test_clips_are_scored_by_the_davis_rule():
-    seeds = range(SEEDS[0] + evaluate_nano.CLIP_OFFSET, SEEDS[-1] + evaluate_nano.CLIP_OFFSET + 1)
-    perfect = evaluate_nano.score_clips(KnowingVideos(), seeds, 6, "simple")
+    seeds = range(SEEDS[0] + CLIP_OFFSET, SEEDS[-1] + CLIP_OFFSET + 1)
+    perfect = scoring.score_clips(KnowingVideos(), seeds, 6, "simple")
     assert perfect["J&F"] == perfect["J"] == perfect["F"] == 1.0 and perfect["clips"] == 2
-    late = evaluate_nano.score_clips(KnowingVideos(late=4), seeds, 6, "simple")
+    late = scoring.score_clips(KnowingVideos(late=4), seeds, 6, "simple")
     assert late["J&F"] < 1.0
 
 
@@ -114,7 +115,7 @@ def endovis(tmp_path):
 
 def test_endovis_components_are_eight_connected_and_large_enough(endovis):
     folder, labels = endovis
-    found = list(evaluate_nano.endovis_components(folder))
+    found = list(scoring.endovis_components(folder))
     assert [name for name, _, _ in found] == ["f/3.1", "f/7.1"]
     assert found[0][2].sum() == 900
     np.testing.assert_array_equal(found[1][2], labels == 7)
@@ -134,19 +135,19 @@ def test_endovis_scores_stand_beside_the_baselines(endovis):
             mask[(y + int(box[3]) + 1) // 2 :] = False
             return mask[None], None, None
 
-    scores = evaluate_nano.score_endovis(Half(), str(folder), grabcut_scale=1.0)
+    scores = scoring.score_endovis(Half(), str(folder), grabcut_scale=1.0)
     assert scores["components"] == 2 and scores["above_all"] == 0
     assert scores["nano"] == pytest.approx(0.5)
     assert scores["filled_box"] == pytest.approx((1.0 + 0.5) / 2)
     assert scores["grabcut"] > 0.9  # the objects stand out by colour
-    assert "grabcut" not in evaluate_nano.score_endovis(Half(), str(folder), grabcut_scale=0.0)
+    assert "grabcut" not in scoring.score_endovis(Half(), str(folder), grabcut_scale=0.0)
 
 
 def test_bad_input_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"no \*_mask.png found"):
-        list(evaluate_nano.endovis_components(tmp_path))
+        list(scoring.endovis_components(tmp_path))
     cv2.imwrite(str(tmp_path / "a_mask.png"), np.ones((8, 8), np.uint8))
     with pytest.raises(ValueError, match="a_mask.png.*cannot be read"):
-        list(evaluate_nano.endovis_components(tmp_path))
+        list(scoring.endovis_components(tmp_path))
     with pytest.raises(ValueError, match="--seed 9999999: expected 10000000 or more"):
-        evaluate_nano.check_held_out(9_999_999)
+        scoring.check_held_out(9_999_999)
