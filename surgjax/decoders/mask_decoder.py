@@ -4,7 +4,7 @@ Path:    memory attention, prompt encoder -> [mask_decoder] -> object pointer, m
 Axes:    s16 [B, h, w, d], s8 [B, 2h, 2w, d/4], s4 [B, 4h, 4w, d/8] -> mask logits [B, 4, 4h, 4w].
 Numerics: hypernetwork products (the mask read-out) are float32 in every precision.
 Source:  SAM 2 `sam2/modeling/sam/mask_decoder.py`.
-Differs: all four masks are returned; which one counts is `select_mask`'s business.
+Differs: all four masks are returned; which one counts is `Sam2.select`'s business.
 """
 
 import flax.linen as nn

@@ -8,7 +8,7 @@ Differs: SAM 2 looks memories up in the session's dicts at every frame. Here the
          fixed-shape bank once: when a propagation reaches an object, and when a prompt is added.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ import numpy as np
 
 from surgjax.inference.programs import OBJECT_BUCKETS, Programs, bucket
 from surgjax.inference.records import Record
-from surgjax.inference.session import VideoState
+from surgjax.inference.session import ObjectTrack, VideoState
 from surgjax.memory.memory_bank import MemoryEntry
 
 
@@ -31,12 +31,34 @@ def _entry(frame_idx: int, record: Record, is_conditioning: bool) -> MemoryEntry
     )
 
 
-class DeviceTracks:
-    """The banks of the objects of one propagation (or of one correction)."""
+def nearest_frames(known: Iterable[int], frame_idx: int, limit: int) -> list[int]:
+    """At most `limit` of the known frames: the nearest before, the nearest at or after, then those
+    nearest in time. SAM 2 always reads the first two, however far they are."""
+    ranked = sorted(known, key=lambda f: (abs(f - frame_idx), f))
+    before = [f for f in ranked if f < frame_idx][:1]
+    after = [f for f in ranked if f >= frame_idx][:1]
+    rest = [f for f in ranked if f not in (*before, *after)]
+    return [*before, *after, *rest][:limit]
 
-    def __init__(self, programs: Programs, state: VideoState, direction: int):
+
+class DeviceTracks:
+    """The banks of the objects of one propagation (or of one correction).
+
+    begins: for some objects, the frame before which (in the direction of travel) nothing is
+    replayed; others go on from what an earlier pass left.
+    """
+
+    def __init__(
+        self,
+        programs: Programs,
+        state: VideoState,
+        direction: int,
+        begins: Mapping[int, int] | None = None,
+    ):
         self.programs, self.session, self.direction = programs, state, direction
+        self._begins = begins or {}
         self.slot_of: dict[int, int] = {}
+        self._owner: dict[int, ObjectTrack] = {}  # an id may be given again to another object
         self._written: dict[int, dict[int, Record]] = {}  # conditioning records in the bank
         self.track = programs.stream.init_state(state.capacity, state.num_frames)
 
@@ -51,9 +73,10 @@ class DeviceTracks:
         )
 
     def drop_missing(self) -> None:
-        """Frees the slots of objects that were removed."""
-        for obj_id in [o for o in self.slot_of if o not in self.session.objects]:
-            del self.slot_of[obj_id], self._written[obj_id]
+        """Frees the slots of objects that were removed, also where the id is in use again."""
+        objects = self.session.objects
+        for obj_id in [o for o in self.slot_of if objects.get(o) is not self._owner[o]]:
+            del self.slot_of[obj_id], self._owner[obj_id], self._written[obj_id]
 
     def place(self, obj_id: int) -> int:
         """The object's slot; a new one is empty."""
@@ -66,6 +89,7 @@ class DeviceTracks:
         slot = min(free)
         self.track = self.programs.reset(self.track, slot)
         self.slot_of[obj_id], self._written[obj_id] = slot, {}
+        self._owner[obj_id] = self.session.objects[obj_id]
         return slot
 
     def has_prompts(self, obj_id: int) -> bool:
@@ -73,6 +97,7 @@ class DeviceTracks:
         return bool(self._written[obj_id])
 
     def _grow(self, objects: int) -> None:
+        objects = max(objects, self.session.capacity)
         self.session.capacity = bucket(objects, OBJECT_BUCKETS, "objects")
         stream = self.programs.stream
         more = stream.init_state(self.session.capacity - self.capacity).bank
@@ -85,26 +110,38 @@ class DeviceTracks:
         if store is None:
             return
         slot = self.place(obj_id)
+        begin = self._begins.get(obj_id)
         for back in range(self.programs.stream.policy.replay, 0, -1):
             earlier = frame_idx - back * self.direction
+            if begin is not None and (earlier - begin) * self.direction < 0:
+                continue
             record = store.get(obj_id, earlier)
             if record is not None:
                 entry = _entry(earlier, record, False)
                 self.track = self.programs.write(self.track, slot, entry)
+
+    def forget(self, obj_id: int, frame_idx: int) -> None:
+        """Empties the object's bank but for what the session still keeps of earlier frames."""
+        self.track = self.programs.reset(self.track, self.place(obj_id))
+        self._written[obj_id] = {}
+        self.replay(obj_id, frame_idx)
 
     def remember_prompts(self, obj_id: int, frame_idx: int, known: Iterable[int]) -> None:
         """Brings the conditioning frames nearest to this one, of those known, into the bank."""
         slot = self.place(obj_id)
         kept = self.session.objects[obj_id].conditioning
         limit = self.programs.stream.cond_slots
-        nearest = sorted((f for f in known if f in kept), key=lambda f: (abs(f - frame_idx), f))
-        want = {f: kept[f] for f in nearest[:limit]}
+        known = [f for f in known if f in kept]
+        want = {f: kept[f] for f in nearest_frames(known, frame_idx, limit)}
         have = self._written[obj_id]
-        # The bank of a live stream forgets the farthest prompt by itself, as the session does.
-        if not self.session.live and any(f not in kept for f in have):  # one was taken back
-            self.track = self.programs.reset(self.track, slot)
+        # A full bank makes room by itself, but drops the frame farthest from the one written, and
+        # that may be the only prompt before or after this frame. A live stream forgets as its
+        # session does.
+        taken_back = any(f not in kept for f in have)
+        crowded = len(have.keys() | want.keys()) > limit
+        if not self.session.live and (taken_back or crowded):
+            self.forget(obj_id, frame_idx)
             have = {}
-            self.replay(obj_id, frame_idx)
         for f, record in want.items():
             if have.get(f) is not record:
                 self.track = self.programs.write(self.track, slot, _entry(f, record, True))

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from PIL import Image
 
@@ -132,7 +133,8 @@ def open_video(video: Any) -> FrameSource:
         return video
     if isinstance(video, str | os.PathLike):
         return _open_path(Path(video))
-    if isinstance(video, np.ndarray):
+    if isinstance(video, np.ndarray | jax.Array):
+        video = np.asarray(video)
         if video.ndim not in (3, 4):
             raise ValueError(f"array: (T, H, W, 3) expected, {video.shape} found.")
         return SequenceSource(video[None] if video.ndim == 3 else video)

@@ -25,6 +25,7 @@ from surgjax.structs import ImageFeatures, PointPrompts
 
 _MEAN, _STD = np.array(IMAGE_MEAN, np.float32), np.array(IMAGE_STD, np.float32)
 _ROW_BUCKETS = (1, 4, 16, 64)  # prompt sets in one decoder call
+_LABELS = (-1, 0, 1, 2, 3)
 Prediction = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -184,7 +185,7 @@ class ImagePredictor:
         single = True
         if box is not None:
             boxes = np.asarray(box, np.float32)
-            if boxes.shape[-1:] != (4,) or boxes.ndim > 2:
+            if boxes.shape[-1:] != (4,) or boxes.ndim > 2 or not boxes.size:
                 raise ValueError(f"box: expected (4,) or (n, 4), found {boxes.shape}")
             single = boxes.ndim == 1
             corners = boxes.reshape(-1, 2, 2)
@@ -192,10 +193,16 @@ class ImagePredictor:
         if coords is not None:
             xy = np.asarray(coords, np.float32)
             values = np.asarray(labels) if labels is not None else np.ones(xy.shape[:-1], int)
-            if xy.ndim not in (2, 3) or xy.shape[-1] != 2 or values.shape != xy.shape[:-1]:
+            fits = xy.ndim in (2, 3) and xy.shape[-1] == 2 and values.shape == xy.shape[:-1]
+            if not fits or not xy.size:
                 raise ValueError(
                     "point_coords: expected (p, 2) or (n, p, 2) with a label for each, found "
                     f"{xy.shape} and labels {values.shape}"
+                )
+            if not np.isin(values, _LABELS).all():
+                raise ValueError(
+                    f"point_labels {values.tolist()}: expected 1 (object), 0 (not), 2 and 3 "
+                    "(corners of a box) or -1 (no point)"
                 )
             single = single and xy.ndim == 2
             per_prompt = xy.shape[-2]
@@ -207,6 +214,8 @@ class ImagePredictor:
         if len({len(xy) for xy, _ in parts}) != 1:
             raise ValueError(f"{len(parts[0][0])} boxes for {len(parts[1][0])} sets of points")
         xy = np.concatenate([p for p, _ in parts], 1)
+        if not np.isfinite(xy).all():
+            raise ValueError("point_coords and box: expected finite numbers")
         side = self.config.image_size
         height, width = size if normalize else (1, 1)
         scale = np.array([side / width, side / height], np.float32)

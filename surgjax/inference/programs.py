@@ -118,7 +118,7 @@ class Programs:
         """Memory [N, D] of a prompted frame whose mask [S/4, S/4] was changed on the host."""
         stream = self.stream
         size = (stream.config.image_size,) * 2
-        dtype = jax.eval_shape(stream.policy.init).cond_features.dtype
+        dtype = stream.policy.memory.dtype
 
         def encode(params, features, low_res, score):
             high = jax.image.resize(low_res, size, "linear", antialias=False)
@@ -142,7 +142,8 @@ class Programs:
             rows = points.valid.shape[0]
             features = jax.tree.map(lambda x: jnp.broadcast_to(x, (rows, *x.shape[1:])), features)
             s16 = apply(features.s16, method="add_no_memory")
-            out: Any = apply(features, s16, points, mask_logits, use_mask, method="decode")
+            args = (features, s16, points, mask_logits, use_mask)
+            out: Any = apply(*args, blank_tokens=False, method="decode")
             return out.mask_logits, out.ious, apply(out, method="single_choice")
 
         key = ("mask decoder", *points.valid.shape, features.s16.shape[0])

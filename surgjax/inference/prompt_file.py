@@ -116,11 +116,18 @@ def _integer(where: str, value: Any, expected: str) -> int:
     return value
 
 
+def _is_finite(value: int | float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond any float
+        return False
+
+
 def _numbers(where: str, value: Any, count: int, expected: str) -> list[float]:
     """`count` finite numbers; JSON's true, "3" and NaN are none."""
     whole = isinstance(value, list) and len(value) == count
     if not whole or not all(
-        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in value
+        isinstance(v, int | float) and not isinstance(v, bool) and _is_finite(v) for v in value
     ):
         raise _fail(where, expected, value)
     return [float(v) for v in value]
@@ -269,7 +276,7 @@ def _open_single_channel(where: str, path: Path, video: _Video, modes: set[str])
                     f"{image.width}x{image.height} found."
                 )
             return np.array(image)
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise PromptError(f"{where}: {path} cannot be read as an image: {error}.") from None
 
 

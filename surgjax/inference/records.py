@@ -45,18 +45,25 @@ class RecordStore:
             raise ValueError(f"record {layout} does not fit a store of {self._layout}")
         if obj_id not in self._slots:
             self._slots[obj_id] = np.full(self._num_frames, -1, np.int64)
-        slots = self._slots[obj_id]
-        if slots[frame_idx] < 0:
-            slots[frame_idx] = self._free.pop() if self._free else self._used
-            self._used = max(self._used, int(slots[frame_idx]) + 1)
+        slot = int(self._slots[obj_id][frame_idx])
+        is_new = slot < 0
+        if is_new:
+            slot = self._free[-1] if self._free else self._used
         data = b"".join(p.tobytes() for p in parts)
         try:
-            written = os.pwrite(self._file.fileno(), data, int(slots[frame_idx]) * len(data))
+            written = os.pwrite(self._file.fileno(), data, slot * len(data))
         except OSError as error:
             what = f"records of tracked frames in {self._folder}: {error.strerror}"
             raise OSError(error.errno, what) from error
         if written != len(data):
             raise OSError(f"records of tracked frames in {self._folder}: the disk is full")
+        if not is_new:
+            return
+        if self._free:
+            self._free.pop()
+        else:
+            self._used += 1
+        self._slots[obj_id][frame_idx] = slot  # only now: a failed write leaves no record behind
 
     def get(self, obj_id: int, frame_idx: int) -> Record | None:
         slot = self._slot(obj_id, frame_idx)

@@ -141,10 +141,9 @@ class Stream:
         self, params: dict, state: TrackState, features: ImageFeatures, prompts: FramePrompts
     ) -> tuple[TrackState, TrackOutput]:
         """`step` for a frame that has been encoded already."""
-        prompted = prompts.has_mask | prompts.points.valid.any(-1)
+        afresh = prompts.has_mask | (prompts.points.valid.any(-1) & ~prompts.use_memory)
         empty = jax.vmap(self.policy.is_empty)(state.bank)
-        # A correction without any memory would attend to nothing.
-        run = prompts.track & jnp.where(prompted & ~prompts.use_memory, True, ~empty)
+        run = prompts.track & (afresh | ~empty)  # without any memory there is nothing to attend to
         order = jnp.argsort(~run, stable=True)
         clock = Clock(state.frame_index, state.direction, state.num_frames)
         one = functools.partial(self._object, params, features, clock)
@@ -164,13 +163,12 @@ class Stream:
 
     def _blank_output(self, objects: int) -> TrackOutput:
         c = self.config
-        memory = jax.eval_shape(self.policy.init).cond_features  # dtype and token shape
         return TrackOutput(
             low_res=jnp.full((objects, c.mask_size, c.mask_size), NO_OBJECT_LOGIT),
             object_score=jnp.full((objects,), NO_OBJECT_LOGIT),
             iou=jnp.zeros(objects),
             pointer=jnp.zeros((objects, c.hidden_dim)),
-            memory=jnp.zeros((objects, *memory.shape[1:]), memory.dtype),
+            memory=jnp.zeros((objects, *self.policy.memory.shape), self.policy.memory.dtype),
             ran=jnp.zeros(objects, bool),
         )
 
@@ -192,8 +190,7 @@ class Stream:
         memory = apply(
             features.s16, high, output.object_score, prompted[None], method="encode_memory"
         )[0]
-        blank = self._blank_output(1)
-        memory = memory.astype(blank.memory.dtype)
+        memory = memory.astype(self.policy.memory.dtype)
         entry = MemoryEntry(
             features=memory,
             pointer=output.pointer[0],

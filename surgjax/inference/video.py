@@ -20,6 +20,7 @@ import numpy as np
 
 from surgjax.inference.frames import open_video
 from surgjax.inference.programs import OBJECT_BUCKETS, POINT_BUCKETS, bucket
+from surgjax.inference.propagation import Propagation
 from surgjax.inference.records import RecordStore
 from surgjax.inference.session import (
     ObjectTrack,
@@ -29,12 +30,12 @@ from surgjax.inference.session import (
     check_object,
     make_points,
 )
-from surgjax.inference.video_engine import Frame, VideoEngine
+from surgjax.inference.video_engine import Frame
 from surgjax.inference.weights import load_weights
 from surgjax.ops.masks import fit_mask
 
 
-class VideoPredictor(VideoEngine):
+class VideoPredictor(Propagation):
     """Prompts and tracks objects through videos. One predictor serves any number of videos.
 
     Options, all keyword arguments of the constructor and of `from_checkpoint`:
@@ -90,6 +91,11 @@ class VideoPredictor(VideoEngine):
         pointer horizon). max_objects is what programs are compiled for; more may be added.
         """
         source = open_video(video)
+        if source.seekable and num_frames not in (None, len(source)):
+            raise ValueError(
+                f"num_frames {num_frames}: the video has {len(source)} frames; the length may be "
+                "given for a live stream only"
+            )
         store = None
         if self.keep_records and source.seekable:
             store = RecordStore(len(source), self.records_folder)
@@ -125,13 +131,14 @@ class VideoPredictor(VideoEngine):
             raise ValueError(f"{where}: a box starts afresh, so clear_old_points must be True")
         side = self.config.image_size
         new = make_points(state, side, where, points, labels, box, normalize_coords)
-        self._check_can_answer(state, frame_idx, obj_id)
-        track = self._object(state, obj_id)
-        old = track.points.get(frame_idx)
+        known = state.objects.get(obj_id)
+        old = None if known is None else known.points.get(frame_idx)
         if old is not None and not clear_old_points:
             xy = np.concatenate([old.points_xy, new.points_xy])
             new = Points(xy, np.concatenate([old.labels, new.labels]))
         bucket(len(new.labels), POINT_BUCKETS, "points on one frame")
+        self._check_can_answer(state, frame_idx, obj_id)
+        track = self._object(state, obj_id)
         track.masks.pop(frame_idx, None)
         track.points[frame_idx] = new
         return self._answer(state, frame_idx, obj_id)
@@ -214,22 +221,20 @@ class VideoPredictor(VideoEngine):
         frames after the first one. Backward from frame 0 yields nothing. All prompts given so far
         are known to every frame, future ones included, unless the predictor is causal.
         """
-        self._settle(state)
-        first = {o: min(t.conditioning) for o, t in state.objects.items()}
-        last = {o: max(t.conditioning) for o, t in state.objects.items()}
+        self._prepare(state)
         if state.live:
             frames = self._live_frames(state, start_frame_idx, max_frame_num_to_track, reverse)
-            return self._propagate(state, frames, 1, first)
-        start = min(first.values()) if start_frame_idx is None else start_frame_idx
-        start = check_frame(state, start)
+            return self._propagate(state, frames, 1)
+        first = min(min(track.conditioning) for track in state.objects.values())
+        start = check_frame(state, first if start_frame_idx is None else start_frame_idx)
         assert state.num_frames is not None  # seekable sources know their length
         more = state.num_frames if max_frame_num_to_track is None else max_frame_num_to_track
         if reverse:
             stop = max(start - more, 0)
             frames = iter(range(start, stop - 1, -1)) if start > 0 else iter(())
-            return self._propagate(state, frames, -1, last)
+            return self._propagate(state, frames, -1)
         frames = iter(range(start, min(start + more, state.num_frames - 1) + 1))
-        return self._propagate(state, frames, 1, first)
+        return self._propagate(state, frames, 1)
 
     def propagate_both(self, state: VideoState) -> Iterator[Frame]:
         """Each object forward from its first prompt, then backward from it.
@@ -239,12 +244,14 @@ class VideoPredictor(VideoEngine):
         """
         if state.live:
             raise ValueError("a live stream cannot go back: only forward is possible")
-        self._settle(state)
         yield from self.propagate_in_video(state)
-        first = {o: min(t.conditioning) - 1 for o, t in state.objects.items() if t.conditioning}
-        start = max(first.values(), default=-1)
-        frames = iter(range(start, -1, -1))
-        yield from self._propagate(state, frames, -1, first, afresh=True)
+        before = {
+            obj_id: (track, min(track.conditioning) - 1)
+            for obj_id, track in state.objects.items()
+            if track.conditioning
+        }
+        start = max((begin for _, begin in before.values()), default=-1)
+        yield from self._propagate(state, iter(range(start, -1, -1)), -1, before)
 
     def _live_frames(
         self, state: VideoState, start: int | None, more: int | None, reverse: bool

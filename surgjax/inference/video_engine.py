@@ -1,19 +1,15 @@
-"""How a video predictor computes: one prompt on one frame, one frame of all objects, the loop.
+"""How a video predictor answers one prompt on one frame, and how masks get their size.
 
 Path:    session -> [video_engine] -> stream -> masks at the size of the video
 Axes:    mask_logits [objects, 1, H, W] float32 at the size of the video, in the order of obj_ids.
 Units:   frame indices count decoded frames; direction is +1 forward, -1 backward.
 Errors:  ValueError naming object and frame.
-Source:  SAM 2 `sam2/sam2_video_predictor.py` (propagate_in_video_preflight, propagate_in_video).
+Source:  SAM 2 `sam2/sam2_video_predictor.py` (add_new_points_or_box, add_new_mask).
 """
 
-import time
-from collections.abc import Iterator
 from typing import Any
 
-import jax
 import numpy as np
-from absl import logging
 
 from surgjax.inference.device_tracks import DeviceTracks
 from surgjax.inference.frames import resize_for_model
@@ -71,27 +67,35 @@ class VideoEngine:
     # ---- one prompt ----------------------------------------------------------------------------
 
     def _check_can_answer(self, state: VideoState, frame_idx: int, obj_id: int) -> None:
-        """Before a prompt is stored: a tracked frame can be corrected only from records."""
+        """Before a prompt is stored, so that a refused one leaves nothing behind.
+
+        A tracked frame can be corrected only from records, and the frame must be readable.
+        """
         track = state.objects.get(obj_id)
-        if track is None or state.store is not None or not track.tracked_direction(frame_idx):
-            return
-        raise ValueError(
-            f"object {obj_id}, frame {frame_idx}: this frame has been tracked already, and "
-            "correcting it needs the records of earlier frames (keep_records=True)"
-        )
+        where = f"object {obj_id}, frame {frame_idx}"
+        if track is not None and state.store is None and track.tracked_direction(frame_idx):
+            raise ValueError(
+                f"{where}: this frame has been tracked already, and correcting it needs the "
+                "records of earlier frames (keep_records=True)"
+            )
+        try:
+            self._features(state, frame_idx)
+        except IndexError:
+            raise ValueError(f"{where}: the live stream ended before this frame") from None
 
     def _answer(self, state: VideoState, frame_idx: int, obj_id: int) -> Frame:
         """Runs one prompted object on one frame and keeps the result until a propagation."""
         track = state.objects[obj_id]
         direction = track.tracked_direction(frame_idx)
-        correction = direction != 0
+        known = self._known(state, track, frame_idx, direction or 1)
+        correction = direction != 0 and bool(known)  # else there is no memory to correct from
         conditioning = self.corrections_as_conditioning or not correction
         previous = self._record(state, obj_id, frame_idx)
         scratch = DeviceTracks(self.programs, state, direction or 1)
         slot = scratch.place(obj_id)
         if correction:
             scratch.replay(obj_id, frame_idx)
-            scratch.remember_prompts(obj_id, frame_idx, track.conditioning)
+            scratch.remember_prompts(obj_id, frame_idx, known)
         scratch.at(frame_idx)
         prompts = self._prompts(track, frame_idx, slot, scratch.capacity, previous, correction)
         features = self._features(state, frame_idx)
@@ -141,119 +145,11 @@ class VideoEngine:
         logits[slot] = np.clip(previous.low_res, -_PROMPT_LOGIT_LIMIT, _PROMPT_LOGIT_LIMIT)
         return prompts.replace(previous_logits=logits, has_previous=only)
 
-    # ---- propagation ---------------------------------------------------------------------------
-
-    def _settle(self, state: VideoState) -> None:
-        """Turns prompted results into memories (the reference's preflight)."""
-        if not state.objects:
-            raise ValueError("no object: add a prompt before propagating")
-        window = self.config.num_maskmem
-        for obj_id, track in state.objects.items():
-            for frame_idx, (record, conditioning) in track.pending.items():
-                if conditioning:
-                    track.conditioning[frame_idx] = record
-                    if state.store is not None:
-                        state.store.remove(obj_id, frame_idx)
-                elif state.store is not None and frame_idx not in track.conditioning:
-                    state.store.put(obj_id, frame_idx, record)
-                if self.clear_non_cond_mem_around_input and state.store is not None:
-                    for near in range(frame_idx - window, frame_idx + window + 1):
-                        state.store.remove(obj_id, near)
-            track.pending.clear()
-            if state.live:
-                self._keep_nearest_prompts(state, obj_id, track)
-            if not track.conditioning:
-                raise ValueError(
-                    f"object {obj_id}: no prompt is left; add one or remove the object"
-                )
-
-    def _keep_nearest_prompts(self, state: VideoState, obj_id: int, track: ObjectTrack) -> None:
-        """A live stream has no end, so it keeps no more prompted frames than its bank has slots."""
-        limit = self.programs.stream.cond_slots
-        far = sorted(track.conditioning, key=lambda f: abs(f - state.next_live_frame))[limit:]
-        if far:
-            logging.warning(
-                "object %d: a live stream keeps the %d prompted frames closest in time and forgets "
-                "frame %s",
-                obj_id,
-                limit,
-                ", ".join(map(str, sorted(far))),
-            )
-        for frame_idx in far:
-            del track.conditioning[frame_idx]
-            track.points.pop(frame_idx, None)
-            track.masks.pop(frame_idx, None)
-
-    def _propagate(
-        self,
-        state: VideoState,
-        frames: Iterator[int],
-        direction: int,
-        begins: dict[int, int],
-        afresh: bool = False,
-    ) -> Iterator[Frame]:
-        """The loop over frames. `begins` says where each object's masks start."""
-        tracks = DeviceTracks(self.programs, state, direction)
-        travel_start = None
-        for t in frames:
-            if any(track.pending for track in state.objects.values()):
-                self._settle(state)
-            if not state.objects:
-                return
-            tracks.drop_missing()
-            travel_start = t if travel_start is None else travel_start
-            run: dict[int, int] = {}
-            masks: dict[int, np.ndarray] = {}
-            for obj_id, track in state.objects.items():
-                if not track.conditioning:
-                    continue
-                begin = begins.setdefault(obj_id, self._begin(track, direction))
-                if (t - begin) * direction < 0 and not self.track_before_first_prompt:
-                    continue
-                if obj_id not in tracks.slot_of and t == travel_start and not afresh:
-                    tracks.replay(obj_id, t)
-                tracks.remember_prompts(obj_id, t, self._known(state, track, t, direction))
-                if t in track.conditioning:
-                    masks[obj_id] = track.conditioning[t].low_res
-                    track.mark_tracked(t, direction)
-                elif tracks.has_prompts(obj_id):
-                    run[obj_id] = tracks.slot_of[obj_id]
-            if run:
-                masks |= self._track_frame(state, tracks, t, run)
-            for obj_id in run:
-                state.objects[obj_id].mark_tracked(t, direction)
-            ids = [o for o in state.objects if o in masks] if afresh else state.obj_ids
-            yield t, ids, self._to_video(state, [masks.get(o) for o in ids])
-
-    def _begin(self, track: ObjectTrack, direction: int) -> int:
-        return min(track.conditioning) if direction > 0 else max(track.conditioning)
-
     def _known(self, state: VideoState, track: ObjectTrack, t: int, direction: int) -> list[int]:
         """Conditioning frames that frame t may read."""
         if not (self.causal or state.live):
             return list(track.conditioning)
         return [f for f in track.conditioning if (t - f) * direction >= 0]
-
-    def _track_frame(
-        self, state: VideoState, tracks: DeviceTracks, t: int, run: dict[int, int]
-    ) -> dict[int, np.ndarray]:
-        """Tracks objects (id -> slot) on frame t; returns their low-resolution logits."""
-        frame = None if self._cached(state, t) else self._read(state, t)
-        compiling = self.programs.compile_seconds
-        start = time.perf_counter()
-        features = self._features(state, t, frame)
-        tracks.at(t)
-        only = np.isin(np.arange(tracks.capacity), list(run.values()))
-        prompts = self.programs.blank_prompts(tracks.capacity).replace(track=only)
-        tracks.track, output = self.programs.track(tracks.track, features, prompts)
-        low_res = np.asarray(jax.block_until_ready(output.low_res))
-        spent = time.perf_counter() - start - (self.programs.compile_seconds - compiling)
-        self.programs.step_ms.append(1000 * spent)
-        if state.store is not None:
-            host = jax.device_get(output)
-            for obj_id, slot in run.items():
-                state.store.put(obj_id, t, self._to_record(host, slot))
-        return {o: fill_holes(low_res[slot], self.fill_hole_area) for o, slot in run.items()}
 
     # ---- frames and masks ----------------------------------------------------------------------
 

@@ -32,12 +32,14 @@ class Clock(NamedTuple):
 
 class MemoryPolicy(NamedTuple):
     """init() -> bank; write(bank, entry) -> bank; read(bank, clock) -> MemoryRead (B = 1);
-    is_empty(bank) -> [] bool; replay: how many past frames rebuild a bank by writing them again."""
+    is_empty(bank) -> [] bool; memory: shape [N, D] and dtype in which a frame's memory is kept;
+    replay: how many past frames rebuild a bank by writing them again."""
 
     init: Callable[[], Bank]
     write: Callable[[Bank, MemoryEntry], Bank]
     read: Callable[[Bank, Clock], MemoryRead]
     is_empty: Callable[[Bank], jax.Array]
+    memory: jax.ShapeDtypeStruct
     replay: int
 
 
@@ -137,5 +139,6 @@ def recent(config, cond_slots: int = 16, dtype: DTypeLike = jnp.bfloat16) -> Mem
         write=write,
         read=read,
         is_empty=lambda bank: (bank.cond_index == EMPTY).all(),
+        memory=jax.ShapeDtypeStruct((config.grid**2, config.memory_dim), dtype),
         replay=config.max_object_pointers - 1,
     )

@@ -90,10 +90,17 @@ class Sam2(nn.Module):
         points: PointPrompts,
         mask_logits: jax.Array,
         use_mask: jax.Array,
+        blank_tokens: bool = True,
     ) -> DecoderOutput:
-        """Raw answers for conditioned s16 [B, h, w, d]; mask prompt [B, S/4, S/4], use_mask [B]."""
+        """Raw answers for conditioned s16 [B, h, w, d]; mask prompt [B, S/4, S/4], use_mask [B].
+
+        blank_tokens: rows without points get "not a point" tokens, as a tracked frame does.
+        SAM 2's image predictor gives such rows, which have a mask prompt alone, no sparse token.
+        """
         encoder = self.sam_prompt_encoder
         sparse, sparse_mask = encoder.encode_points(points)
+        if not blank_tokens:
+            sparse_mask &= points.valid.any(-1, keepdims=True)
         dense = encoder.encode_mask(mask_logits, use_mask)
         positions = encoder.dense_positions()
         return self.sam_mask_decoder(features, s16, sparse, sparse_mask, dense, positions)

@@ -5,6 +5,7 @@ import tracemalloc
 from fractions import Fraction
 
 import av
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -243,7 +244,7 @@ def test_what_cannot_be_opened_says_why(tmp_path):
 
 def test_arrays_and_lists():
     frames = np.random.default_rng(0).integers(0, 255, (5, 4, 6, 3), np.uint8)
-    for video in (open_video(frames), open_video(list(frames))):
+    for video in map(open_video, (frames, list(frames), jnp.asarray(frames))):
         assert (video.num_frames, video.height, video.width, video.fps) == (5, 4, 6, None)
         np.testing.assert_array_equal(np.stack(list(video)), frames)
     assert open_video(frames[0]).num_frames == 1

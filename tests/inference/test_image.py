@@ -1,9 +1,12 @@
 """ImagePredictor: shapes, batches, refinement, refusals."""
 
+import copy
+
 import numpy as np
 import pytest
 
-from surgjax.testing import moving_squares
+from surgjax.inference import ImagePredictor
+from surgjax.testing import debug_config, lively_params, moving_squares
 
 POINT = dict(point_coords=[[20, 20]], point_labels=[1])
 
@@ -49,6 +52,24 @@ def test_a_mask_refines(predictor):
     assert alone.shape == (3, 48, 80)
 
 
+def test_a_mask_alone_has_no_point_tokens():
+    """As SAM 2's image predictor has it: the "not a point" embedding then plays no part."""
+    config = debug_config()
+    params = lively_params(config)
+    changed = copy.deepcopy(params)
+    table = changed["sam_prompt_encoder"]["not_a_point_embed"]
+    table["embedding"] = table["embedding"] + 1.0
+    answers = []
+    for each in (params, changed):
+        predictor = ImagePredictor(each, config)
+        predictor.set_image(moving_squares(1)[0])
+        mask = np.linspace(-8, 8, 256, dtype=np.float32).reshape(1, 16, 16)
+        answers.append((predictor.predict(mask_input=mask), predictor.predict(**POINT)))
+    (alone, point), (alone_changed, point_changed) = answers
+    np.testing.assert_array_equal(alone[2], alone_changed[2])
+    assert not np.array_equal(point[2], point_changed[2])
+
+
 def test_relative_coordinates(predictor):
     a, _, _ = predictor.predict(**POINT, return_logits=True)
     relative = dict(point_coords=[[20 / 80, 20 / 48]], point_labels=[1])
@@ -73,6 +94,12 @@ def test_images_of_different_sizes(predictor):
         (dict(point_labels=[1]), "point_labels without point_coords"),
         (dict(point_coords=[[1, 2]], point_labels=[1, 0]), "a label for each"),
         (dict(box=[1, 2, 3]), r"box: expected \(4,\)"),
+        (dict(box=np.zeros((0, 4))), r"box: expected \(4,\) or \(n, 4\), found \(0, 4\)"),
+        (dict(box=[1, 2, np.inf, 4]), "expected finite numbers"),
+        (dict(point_coords=np.zeros((0, 2))), r"expected \(p, 2\) or \(n, p, 2\)"),
+        (dict(point_coords=[[np.nan, 2]], point_labels=[1]), "expected finite numbers"),
+        (dict(point_coords=[[1, 2]], point_labels=[7]), r"point_labels \[\[?7\]?\]: expected 1"),
+        (dict(point_coords=[[1, 2]], point_labels=[0.7]), "point_labels .*0.7.*: expected 1"),
         (dict(mask_input=np.zeros((1, 9, 9))), r"expected logits \(1, 16, 16\)"),
         (dict(box=np.ones((2, 4)), point_coords=[[[1, 1]]], point_labels=[[1]]), "2 boxes for 1"),
     ],

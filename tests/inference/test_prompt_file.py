@@ -1,6 +1,7 @@
 """Prompt files: what a good one means, and one message for every rule a bad one can break."""
 
 import json
+import zlib
 
 import numpy as np
 import pytest
@@ -141,6 +142,7 @@ def _ids(*ids):
         (_one(points=[[1, "2"]]), r"points\[0\]: two numbers"),
         (_one(points=[[1, float("nan")]]), r"points\[0\]: two numbers .* NaN\] found"),
         (_one(points=[[1, True]]), r"points\[0\]: two numbers"),
+        (_one(points=[[1, 10**400]]), r"points\[0\]: two numbers"),
         (_one(points=[[1, 1], [40.5, 1]]), r"points\[1\]: \(40.5, 1\) lies outside the frame"),
         (_one(points=[[1, -1]]), "x from 0 to 40 and y from 0 to 30 expected"),
         (_one(points=[[1, 1]], labels=[1, 1]), r"labels: a list of 1, one per point, expected"),
@@ -189,6 +191,15 @@ def test_two_entries_for_one_frame(tmp_path):
     content["objects"][0]["prompts"].append({"frame": 3, "box": [1, 1, 2, 2]})
     with pytest.raises(PromptError, match="object 7, frame 3: two entries for one frame"):
         _read(tmp_path, content)
+
+
+def test_an_image_that_claims_a_huge_size_is_refused(tmp_path):
+    header = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
+    size = (20_000).to_bytes(4, "big") * 2 + b"\x08\x00\x00\x00\x00"
+    check = zlib.crc32(b"IHDR" + size).to_bytes(4, "big")
+    (tmp_path / "huge.png").write_bytes(header + size + check + b"\x00" * 16)
+    with pytest.raises(PromptError, match="huge.png cannot be read as an image"):
+        _read(tmp_path, _one(mask="huge.png"))
 
 
 def test_files_that_are_no_prompts(tmp_path):

@@ -63,3 +63,7 @@ def test_a_full_disk_says_so(monkeypatch):
     monkeypatch.setattr("os.pwrite", full)
     with pytest.raises(OSError, match="records of tracked frames in .*: No space left"):
         store.put(1, 0, record(0))
+    monkeypatch.undo()
+    assert store.get(1, 0) is None  # no record that holds nothing
+    store.put(1, 0, record(1))
+    assert same(store.get(1, 0), record(1))

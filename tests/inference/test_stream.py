@@ -1,9 +1,11 @@
 """The streaming core: offline and live agree, objects are independent, state is a plain pytree."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from surgjax.inference import VideoPredictor
 from surgjax.inference.frames import resize_for_model
 from surgjax.inference.stream import Stream, no_prompts
 from surgjax.models.sam2 import NO_OBJECT_LOGIT
@@ -198,3 +200,38 @@ def test_version_2_0_tracks_and_differs(frames, together):
         state, output = old(params, state, frames[t], now)
     assert np.isfinite(output.low_res).all()
     assert np.asarray(output.ran).tolist() == [True, True, True, False]
+
+
+def test_a_policy_may_keep_any_bank(frames, together):
+    """The tracker knows a bank through the policy's functions only."""
+    inner = STREAM.policy
+    wrapped = inner._replace(
+        init=lambda: {"inner": inner.init(), "written": jnp.int32(0)},
+        write=lambda bank, entry: {
+            "inner": inner.write(bank["inner"], entry),
+            "written": bank["written"] + 1,
+        },
+        read=lambda bank, clock: inner.read(bank["inner"], clock),
+        is_empty=lambda bank: inner.is_empty(bank["inner"]),
+    )
+    stream = Stream(CONFIG, wrapped)
+    state = stream.init_state(4, len(frames))
+    step = jax.jit(stream.step)
+    for t in range(3):
+        state, output = step(PARAMS, state, frames[t], prompts(CLICKS if t == 0 else {}))
+    assert state.bank["written"].tolist() == [3, 3, 3, 0]
+    np.testing.assert_array_equal(output.low_res, together[2].low_res)
+
+
+def test_a_policy_serves_the_video_predictor():
+    inner = STREAM.policy
+    wrapped = inner._replace(
+        init=lambda: {"inner": inner.init()},
+        write=lambda bank, entry: {"inner": inner.write(bank["inner"], entry)},
+        read=lambda bank, clock: inner.read(bank["inner"], clock),
+        is_empty=lambda bank: inner.is_empty(bank["inner"]),
+    )
+    predictor = VideoPredictor(PARAMS, CONFIG, stream=Stream(CONFIG, wrapped), fill_hole_area=4)
+    state = predictor.init_state(moving_squares(3))
+    predictor.add_new_points_or_box(state, 0, 1, points=[[20, 20]])
+    assert len(list(predictor.propagate_in_video(state))) == 3

@@ -1,0 +1,174 @@
+"""How a video predictor propagates: prompts become memories, then frame by frame all objects.
+
+Path:    session -> [propagation] -> stream -> masks at the size of the video
+Axes:    mask_logits [objects, 1, H, W] float32 at the size of the video, in the order of obj_ids.
+Units:   frame indices count decoded frames; direction is +1 forward, -1 backward.
+Errors:  ValueError naming the object that has no prompt left.
+Source:  SAM 2 `sam2/sam2_video_predictor.py` (propagate_in_video_preflight, propagate_in_video).
+Differs: prompts and objects may come and go between two frames of a running propagation.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+from absl import logging
+
+from surgjax.inference.device_tracks import DeviceTracks
+from surgjax.inference.session import ObjectTrack, VideoState
+from surgjax.inference.video_engine import Frame, VideoEngine
+from surgjax.ops.masks import fill_holes
+
+WayBack = dict[int, tuple[ObjectTrack, int]]  # id -> the object, and where its masks start
+
+
+class Propagation(VideoEngine):
+    """The loop over frames."""
+
+    def _prepare(self, state: VideoState) -> None:
+        """Before a propagation: settles, and refuses objects that have nothing to start from."""
+        if not state.objects:
+            raise ValueError("no object: add a prompt before propagating")
+        self._settle(state)
+        for obj_id, track in state.objects.items():
+            if not track.conditioning:
+                raise ValueError(
+                    f"object {obj_id}: no prompt is left; add one or remove the object"
+                )
+
+    def _settle(self, state: VideoState) -> list[int]:
+        """Turns prompted results into memories (the reference's preflight); whose they are."""
+        changed = [obj_id for obj_id, track in state.objects.items() if track.pending]
+        for obj_id in changed:
+            track = state.objects[obj_id]
+            for frame_idx, (record, conditioning) in track.pending.items():
+                if conditioning:
+                    track.conditioning[frame_idx] = record
+                    if state.store is not None:
+                        state.store.remove(obj_id, frame_idx)
+                elif state.store is not None and frame_idx not in track.conditioning:
+                    state.store.put(obj_id, frame_idx, record)
+                self._clear_around(state, obj_id, frame_idx)
+            track.pending.clear()
+            if state.live:
+                self._keep_nearest_prompts(state, obj_id, track)
+        return changed
+
+    def _clear_around(self, state: VideoState, obj_id: int, frame_idx: int) -> None:
+        """Removes the records of tracked frames near a prompted one, where that is asked for."""
+        if self.clear_non_cond_mem_around_input and state.store is not None:
+            window = self.config.num_maskmem
+            for near in range(frame_idx - window, frame_idx + window + 1):
+                state.store.remove(obj_id, near)
+
+    def _keep_nearest_prompts(self, state: VideoState, obj_id: int, track: ObjectTrack) -> None:
+        """A live stream has no end, so it keeps no more prompted frames than its bank has slots."""
+        limit = self.programs.stream.cond_slots
+        far = sorted(track.conditioning, key=lambda f: abs(f - state.next_live_frame))[limit:]
+        if far:
+            logging.warning(
+                "object %d: a live stream keeps the %d prompted frames closest in time and forgets "
+                "frame %s",
+                obj_id,
+                limit,
+                ", ".join(map(str, sorted(far))),
+            )
+        for frame_idx in far:
+            del track.conditioning[frame_idx]
+            track.points.pop(frame_idx, None)
+            track.masks.pop(frame_idx, None)
+
+    def _propagate(
+        self,
+        state: VideoState,
+        frames: Iterator[int],
+        direction: int,
+        way_back: WayBack | None = None,
+    ) -> Iterator[Frame]:
+        """Tracks frame after frame. An object's masks start at its first prompt in that direction.
+
+        `way_back` is the second half of `propagate_both`: an object and where its masks start; it
+        reads no earlier pass, and objects without a mask are not yielded.
+        """
+        tracks = self._tracks(state, direction, way_back or {})
+        while state.objects:  # looked at before a live frame is taken
+            t = next(frames, None)
+            if t is None:
+                return
+            changed = self._settle(state)
+            tracks.drop_missing()
+            run: dict[int, int] = {}
+            masks: dict[int, np.ndarray] = {}
+            for obj_id, track in state.objects.items():
+                if not track.conditioning:
+                    continue
+                if (t - self._begin(obj_id, track, direction, way_back)) * direction < 0:
+                    continue
+                if obj_id not in tracks.slot_of:
+                    tracks.replay(obj_id, t)
+                elif obj_id in changed and self.clear_non_cond_mem_around_input:
+                    tracks.forget(obj_id, t)
+                tracks.remember_prompts(obj_id, t, self._known(state, track, t, direction))
+                if t in track.conditioning:
+                    masks[obj_id] = track.conditioning[t].low_res
+                    track.mark_tracked(t, direction)
+                    if self.clear_non_cond_mem_around_input:
+                        self._clear_around(state, obj_id, t)
+                        tracks.forget(obj_id, t + direction)
+                elif tracks.has_prompts(obj_id):
+                    run[obj_id] = tracks.slot_of[obj_id]
+            if run:
+                masks |= self._track_frame(state, tracks, t, run)
+            for obj_id in run:
+                state.objects[obj_id].mark_tracked(t, direction)
+            ids = state.obj_ids if way_back is None else [o for o in state.objects if o in masks]
+            yield t, ids, self._to_video(state, [masks.get(o) for o in ids])
+
+    def _tracks(self, state: VideoState, direction: int, way_back: WayBack) -> DeviceTracks:
+        """The banks of one propagation. Those of a live stream last as long as the stream."""
+        if not state.live:
+            begins = {obj_id: begin for obj_id, (_, begin) in way_back.items()}
+            return DeviceTracks(self.programs, state, direction, begins)
+        if state.live_tracks is None:
+            state.live_tracks = DeviceTracks(self.programs, state, direction)
+        return state.live_tracks
+
+    def _begin(
+        self,
+        obj_id: int,
+        track: ObjectTrack,
+        direction: int,
+        way_back: WayBack | None,
+    ) -> int | float:
+        """Where the object's masks start; prompts may have come or gone since the last frame."""
+        if way_back is not None and obj_id in way_back and way_back[obj_id][0] is track:
+            return way_back[obj_id][1]
+        if way_back is None and self.track_before_first_prompt:
+            return -direction * math.inf
+        return min(track.conditioning) if direction > 0 else max(track.conditioning)
+
+    def _track_frame(
+        self, state: VideoState, tracks: DeviceTracks, t: int, run: dict[int, int]
+    ) -> dict[int, np.ndarray]:
+        """Tracks objects (id -> slot) on frame t; returns their low-resolution logits."""
+        frame = None if self._cached(state, t) else self._read(state, t)
+        compiling = self.programs.compile_seconds
+        start = time.perf_counter()
+        features = self._features(state, t, frame)
+        tracks.at(t)
+        only = np.isin(np.arange(tracks.capacity), list(run.values()))
+        prompts = self.programs.blank_prompts(tracks.capacity).replace(track=only)
+        tracks.track, output = self.programs.track(tracks.track, features, prompts)
+        low_res = np.asarray(jax.block_until_ready(output.low_res))
+        spent = time.perf_counter() - start - (self.programs.compile_seconds - compiling)
+        self.programs.step_ms.append(1000 * spent)
+        # As in the reference, the mask is kept filled, and its memory is of the mask as it was.
+        filled = {o: fill_holes(low_res[slot], self.fill_hole_area) for o, slot in run.items()}
+        if state.store is not None:
+            host = jax.device_get(output)
+            for obj_id, slot in run.items():
+                record = self._to_record(host, slot)._replace(low_res=filled[obj_id])
+                state.store.put(obj_id, t, record)
+        return filled
