@@ -125,6 +125,9 @@ def run(
     if source.num_frames is None:
         raise ValueError("a live stream has no end; use VideoPredictor for it.")
     prompts = read_prompts(options.prompts, source.width, source.height, source.num_frames)
+    for path in (p.mask_path for item in prompts.objects for p in item.prompts):
+        if path is not None:
+            folder.check_input("mask", path)
     cached = _announce(options, source, prompts, say)
     work = folder.open()
     try:
@@ -207,10 +210,7 @@ class _Job:
 
     def work(self, cached: bool, make_room: Callable[[], None]) -> str | None:
         """Tracks and draws. Returns why it stopped early, None if it did not."""
-        state = self.predictor.init_state(self.source, max_objects=len(self.prompts.objects))
-        self.say("compiling...")
-        self._add_prompts(state)
-        stopped = self._guard(lambda: self._track(state, cached))
+        stopped = self._guard(lambda: self._start(cached))
         if not self.masks.written.any():
             if self.fault is not None:
                 raise self.fault
@@ -233,11 +233,17 @@ class _Job:
                 return f"the disk of {self.options.output} is full ({error.strerror})"
             return str(error)
         except Exception as error:
-            if "RESOURCE_EXHAUSTED" in str(error):
-                return "out of device memory; a smaller --image_size or model needs less"
+            if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+                return "out of memory; a smaller --image_size or model needs less"
             self.fault = error
             return f"{type(error).__name__}: {error}"
         return None
+
+    def _start(self, cached: bool) -> None:
+        state = self.predictor.init_state(self.source, max_objects=len(self.prompts.objects))
+        self.say("compiling...")
+        self._add_prompts(state)
+        self._track(state, cached)
 
     def _add_prompts(self, state) -> None:
         for item in self.prompts.objects:

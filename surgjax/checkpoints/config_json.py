@@ -3,20 +3,25 @@
 Path:    Sam2Config -> [config_json] -> safetensors metadata, config.json -> Sam2Config
 Axes:    none.
 Units:   as in Sam2Config.
-Errors:  CheckpointError for text that is not JSON, an unknown field, a missing one, or a value of
-         another type.
+Errors:  CheckpointError for text that is not JSON, an unknown field, a missing one, a value of
+         another type or no size at all, or a name that could not be a file's.
 Source:  ours.
 Differs: the original keeps the config in yaml files apart from the weights.
 """
 
 import dataclasses
 import json
+import re
 from typing import Any
 
 from surgjax.checkpoints.errors import CheckpointError
 from surgjax.models.variants import Sam2Config
 
 METADATA_KEY = "surgjax_config"
+# The name becomes the stem of files, so it must not lead out of their folder.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+_EXPECTED = {str: "a text", bool: "true or false", int: "a positive integer", float: "a number"}
+_MAX_STAGES = 64  # entries of a tuple
 
 
 def config_to_json(config: Sam2Config) -> str:
@@ -28,7 +33,7 @@ def config_from_json(text: str) -> Sam2Config:
     """The config; a field this version does not know is refused, not ignored."""
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"holds a config that is not JSON ({error}).") from None
     return config_from_dict(values)
 
@@ -45,11 +50,35 @@ def config_from_dict(values: Any) -> Sam2Config:
     missing = sorted(set(needed) - values.keys())
     if missing:
         raise CheckpointError(f"holds a config that lacks the fields {', '.join(missing)}.")
+    for name, value in values.items():
+        kind: Any = fields[name].type
+        if not _fits(kind, value):
+            raise CheckpointError(
+                f"holds a config that is not valid ({name}: {json.dumps(value)[:80]}, expected "
+                f"{_EXPECTED.get(kind, 'a list of positive integers')})."
+            )
+    if not _NAME.fullmatch(values["name"]):
+        raise CheckpointError(
+            f"holds a config that is not valid (name {values['name'][:80]!r}: expected letters, "
+            "digits, '_', '-' and '.', not first)."
+        )
+    fitted: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
     try:
-        return Sam2Config(**{name: _tuples(value) for name, value in values.items()})
-    except (TypeError, ValueError) as error:
+        return Sam2Config(**fitted)
+    except ValueError as error:
         raise CheckpointError(f"holds a config that is not valid ({error}).") from None
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+def _fits(kind: Any, value: Any) -> bool:
+    """Whether JSON's value may stand in a field of this type; sizes and counts are positive."""
+    if kind is str or kind is bool:
+        return isinstance(value, kind)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**20
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e6
+    return (
+        isinstance(value, list)
+        and 0 < len(value) <= _MAX_STAGES
+        and all(_fits(int, v) for v in value)
+    )

@@ -74,6 +74,9 @@ def _load_bundled(name: str) -> Loaded:
 
 def _only_file(folder: Path) -> Path:
     files = [p for p in sorted(folder.iterdir()) if p.suffix in (".pt", ".pth", ".safetensors")]
+    hugging_face = folder / "model.safetensors"
+    if hugging_face in files and (folder / "config.json").is_file():
+        return hugging_face  # a download of the whole repository has the official .pt beside it
     if len(files) != 1:
         names = ", ".join(p.name for p in files) or "none"
         raise CheckpointError(

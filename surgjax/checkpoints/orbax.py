@@ -89,7 +89,7 @@ def load_params(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Sam2Confi
     path = Path(os.path.abspath(path))
     try:
         about = json.loads((path / CONFIG_FILE).read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path / CONFIG_FILE}: cannot be read ({error}).") from None
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise CheckpointError(f"{path / CONFIG_FILE}: expected format {FORMAT!r}.")

@@ -21,11 +21,25 @@ class DeviceError(RuntimeError):
     """The device that was asked for is not there."""
 
 
+def _devices() -> list:
+    """JAX's devices; DeviceError where the platform that was asked for cannot be started."""
+    import jax
+
+    try:
+        return jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        raise DeviceError(
+            f"JAX cannot start the platform that JAX_PLATFORMS={asked!r} asks for ({error}). "
+            "Unset JAX_PLATFORMS, or install the extra 'cuda' or 'tpu'."
+        ) from error
+
+
 def describe_devices() -> str:
     """One line: kind, number, platform and JAX version."""
     import jax
 
-    devices = jax.devices()
+    devices = _devices()
     first = devices[0]
     if first.platform == "cpu":
         what = f"cpu ({os.cpu_count()} cores)"
@@ -36,9 +50,7 @@ def describe_devices() -> str:
 
 def has_accelerator() -> bool:
     """True where JAX computes on anything but the CPU."""
-    import jax
-
-    return any(device.platform != "cpu" for device in jax.devices())
+    return any(device.platform != "cpu" for device in _devices())
 
 
 def unused_gpu(signs: Sequence[str] = _NVIDIA) -> bool:

@@ -11,6 +11,7 @@ Differs: PNG too, and names that are not integers (natural order); EXIF orientat
 
 import logging
 import re
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,7 +56,10 @@ def read_image(path: Path) -> np.ndarray:
         with Image.open(path) as image:
             if image.mode.startswith(("I", "F")):
                 raise ValueError(f"pixel mode {image.mode!r}; frames are expected in 8 bits")
-            upright = ImageOps.exif_transpose(image)
+            try:
+                upright = ImageOps.exif_transpose(image)
+            except (struct.error, TypeError, KeyError) as error:  # not what Pillow means to raise
+                raise ValueError(f"its EXIF data is damaged ({error})") from None
             return np.array((upright or image).convert("RGB"))
     except UnidentifiedImageError:
         raise ValueError("it is not an image, or it is damaged") from None

@@ -27,7 +27,12 @@ class OutputFolder:
         self.path, self.items = Path(path), tuple(items)
         if self.path.exists() and not self.path.is_dir():
             raise OutputError(f"output {self.path} is a file; a folder expected.")
-        if self.path.is_dir() and any(self.path.iterdir()) and not overwrite:
+        # What a killed run left is no content; `open` removes it.
+        if (
+            not overwrite
+            and self.path.is_dir()
+            and any(not entry.name.startswith(_PREFIX) for entry in self.path.iterdir())
+        ):
             raise OutputError(
                 f"output {self.path} is not empty; --overwrite replaces {', '.join(items)} in it "
                 "and leaves other files alone."
@@ -36,8 +41,12 @@ class OutputFolder:
         self.work: Path
 
     def check_input(self, name: str, path: str | Path) -> None:
-        """An input that lies among the results to be replaced would be lost."""
+        """An input that lies among the results would be lost, one that is the folder spoiled."""
         path = Path(path).resolve()
+        if path == self.path.resolve():
+            raise OutputError(
+                f"{name} {path} is the output folder too; results would be taken for frames."
+            )
         for item in self.items:
             result = (self.path / item).resolve()
             if path == result or result in path.parents:

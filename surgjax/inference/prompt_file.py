@@ -41,6 +41,7 @@ class FramePrompt:
     labels: np.ndarray | None = None  # (N,) int32, 1 on the object, 0 off it
     box_xyxy: np.ndarray | None = None  # (4,) float32
     mask: np.ndarray | None = None  # bool (H, W)
+    mask_path: Path | None = None  # where the mask was read, if in a file of its own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,7 +213,8 @@ def _prompt(owner: str, where: str, entry: Any, folder: Path, video: _Video) -> 
         if len(given) > 1:
             others = " and ".join(sorted(given - {"mask"}))
             raise PromptError(f"{where}: a mask stands alone, {others} found beside it.")
-        return FramePrompt(frame_index, mask=_mask(where, entry["mask"], folder, video))
+        mask, path = _mask(where, entry["mask"], folder, video)
+        return FramePrompt(frame_index, mask=mask, mask_path=path)
     points, labels = None, None
     if "points" in given:
         points, labels = _points(where, entry["points"], entry.get("labels"), video)
@@ -280,10 +282,11 @@ def _open_single_channel(where: str, path: Path, video: _Video, modes: set[str])
         raise PromptError(f"{where}: {path} cannot be read as an image: {error}.") from None
 
 
-def _mask(where: str, value: Any, folder: Path, video: _Video) -> np.ndarray:
+def _mask(where: str, value: Any, folder: Path, video: _Video) -> tuple[np.ndarray, Path]:
     if not isinstance(value, str) or not value:
         raise _fail(f"{where}: mask", "the path of an image", value)
-    return _open_single_channel(f"{where}: mask", folder / value, video, _MASK_MODES) != 0
+    path = folder / value
+    return _open_single_channel(f"{where}: mask", path, video, _MASK_MODES) != 0, path
 
 
 def _from_palette(path: Path, video: _Video) -> PromptFile:

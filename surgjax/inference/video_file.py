@@ -11,6 +11,7 @@ Differs: SAM 2 decodes the whole file up front. Here one pass over the packets (
 """
 
 import logging
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,7 +71,7 @@ class VideoFileSource(FrameSource):
 
     def _open(self):
         try:
-            container = av.open(self.path)
+            container = av.open(os.path.abspath(self.path))  # FFmpeg takes "12:30.mp4" for a URL
         except (FFmpegError, OSError) as error:
             raise ValueError(
                 f"video {self.path} cannot be opened: {getattr(error, 'strerror', None) or error}. "
@@ -80,6 +81,9 @@ class VideoFileSource(FrameSource):
         if not videos or container.format.name in _TEXT_CONTAINERS:
             container.close()
             raise ValueError(f"video {self.path} has no video stream.")
+        if videos[0].codec_context is None:  # an encrypted stream, for one
+            container.close()
+            raise ValueError(f"video {self.path}: FFmpeg knows no decoder for its video stream.")
         return container, videos[0]
 
     def _scan(self) -> None:

@@ -10,6 +10,7 @@ Differs: OpenCV's writer drops H.264 frames without a word and imageio rescales 
          multiple of 16; here odd sizes gain one repeated row or column and nothing is rescaled.
 """
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -36,7 +37,7 @@ class VideoWriter:
         self._size = (height, width)
         self._pad = (height % 2, width % 2)  # 4:2:0 colour needs even sizes
         try:
-            self._container = av.open(str(self.path), "w", format="mp4")
+            self._container = av.open(os.path.abspath(self.path), "w", format="mp4")
             self._rate = Fraction(fps).limit_denominator(1001)
             self._stream = self._container.add_stream(
                 CODEC, rate=self._rate, options={"preset": "veryfast", "crf": "20"}

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from surgjax.checkpoints import CheckpointError, conversion, load, save_pt
+from surgjax.checkpoints import CheckpointError, conversion, load, save_pt, save_safetensors
 from surgjax.checkpoints.torch_export import flatten
 from surgjax.models.variants import get_config
 from tests.checkpoints.weights import DEBUG, random_params, random_state, same_bits, write_zip
@@ -147,6 +147,19 @@ def test_an_empty_folder_is_a_fine_output_and_a_file_is_not(tmp_path, source):
     assert sorted(os.listdir(tmp_path / "out")) == WRITTEN["pt"]
     with pytest.raises(CheckpointError, match="is a file, expected a folder"):
         conversion.convert(source, source, "pt", overwrite=True)
+
+
+def test_a_name_in_the_file_cannot_lead_outside(tmp_path, source):
+    """The model's name becomes the name of a file."""
+    evil = tmp_path / "evil.safetensors"
+    params = load(source).params
+    save_safetensors(evil, params, DEBUG.replace(name="../../escape"))
+    with pytest.raises(CheckpointError, match="name '../../escape': expected letters"):
+        conversion.convert(evil, tmp_path / "a" / "b" / "out", "pt")
+    save_safetensors(evil, params, DEBUG.replace(name=str(tmp_path / "escape")))
+    with pytest.raises(CheckpointError, match="expected letters"):
+        conversion.convert(evil, tmp_path / "a" / "b" / "out", "pt")
+    assert not (tmp_path / "a").exists() and not list(tmp_path.glob("escape*"))
 
 
 def test_names_in_an_old_table_cannot_reach_outside(tmp_path, source):

@@ -1,7 +1,9 @@
 """`load`: names, kinds of files told by content, sums, and no torch on the way."""
 
+import dataclasses
 import hashlib
 import importlib.resources
+import json
 import subprocess
 import sys
 
@@ -9,7 +11,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from surgjax.checkpoints import CheckpointError, load, save_pt, save_safetensors
+from surgjax.checkpoints import (
+    CheckpointError,
+    load,
+    save_hugging_face,
+    save_pt,
+    save_safetensors,
+)
 from surgjax.checkpoints.torch_export import flatten
 from tests.checkpoints.weights import DEBUG, random_params, random_state, same_bits
 
@@ -41,6 +49,15 @@ def test_a_folder_with_one_file_is_that_file(file):
         load(file.parent)
 
 
+def test_a_whole_hugging_face_repository_is_its_safetensors(tmp_path):
+    save_hugging_face(tmp_path / "model.safetensors", random_params(), DEBUG)
+    save_pt(tmp_path / "sam2.1_hiera_debug.pt", random_params(), DEBUG)
+    with pytest.raises(CheckpointError, match="found model.safetensors, sam2.1_hiera_debug.pt"):
+        load(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    assert load(tmp_path).source == str(tmp_path / "model.safetensors")
+
+
 def test_a_folder_without_a_file_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="found none"):
         load(tmp_path)
@@ -59,6 +76,27 @@ def test_safetensors_without_our_metadata_are_inferred(tmp_path):
         ("{", "config that is not JSON"),
         ("[]", "config that is a list"),
         ('{"name": "debug", "shape": 1}', "unknown fields: shape"),
+        ("[" * 100_000, "config that is not JSON"),
+        *(
+            (
+                json.dumps(dataclasses.asdict(DEBUG) | {field: value}),
+                f"not valid .{field}.*expected",
+            )
+            for field, value in {
+                "stages": 5,
+                "window_spec": [8, "4"],
+                "mask_scale": "x",
+                "num_heads": 0,
+                "hidden_dim": 32.0,
+                "max_cond_frames": -1,
+                "memory_layers": True,
+                "remat": 1,
+            }.items()
+        ),
+        *(
+            (json.dumps(dataclasses.asdict(DEBUG) | {"name": name}), "not valid .name")
+            for name in ("../../escape", "/root/x", "a/b", "", ".hidden", "x" * 200, 5)
+        ),
     ],
 )
 def test_broken_metadata_is_refused(tmp_path, metadata, match):

@@ -336,6 +336,28 @@ def test_prompts_inside_the_output_are_not_overwritten(tmp_path, job):
     assert path.exists()
 
 
+def test_a_prompt_mask_inside_the_output_is_not_overwritten(tmp_path, job):
+    """The way of a correction: a written mask is edited and given back."""
+    (tmp_path / "out" / "masks").mkdir(parents=True)
+    path = tmp_path / "out" / "masks" / "00005.png"
+    Image.fromarray(np.eye(HEIGHT, WIDTH, dtype=np.uint8)).save(path)
+    content = {"objects": [{"id": 2, "prompts": [{"frame": 5, "mask": "out/masks/00005.png"}]}]}
+    (tmp_path / "prompts.json").write_text(json.dumps(content))
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="mask .*00005.png lies in the results to be written"):
+        _run(job(overwrite=True))
+    assert path.read_bytes() == before
+
+
+def test_a_folder_of_frames_is_no_output(tmp_path, job):
+    (tmp_path / "out").mkdir()
+    for t in range(FRAMES):
+        Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "out" / f"{t}.png")
+    with pytest.raises(ValueError, match="--video .*out is the output folder too"):
+        _run(job(video=str(tmp_path / "out"), overwrite=True))
+    assert len(list((tmp_path / "out").iterdir())) == FRAMES
+
+
 def test_live_stream_is_for_the_library(job):
     with pytest.raises(ValueError, match="a live stream has no end"):
         _run(job(video=iter([np.zeros((HEIGHT, WIDTH, 3), np.uint8)])))
@@ -385,6 +407,19 @@ def test_backward_stop_leaves_out_frames_it_did_not_reach(tmp_path, job):
 def test_error_on_the_first_frame_leaves_nothing(tmp_path, job):
     with pytest.raises(ValueError, match="frame 2 of video.mp4"):
         _run(job(), ScriptedPredictor(fail=_read_error(2)))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: 9 GB")])
+def test_out_of_memory_on_the_prompted_frame_says_so(tmp_path, job, error):
+    predictor = ScriptedPredictor()
+
+    def add(*_, **__):
+        raise error
+
+    predictor.add_new_points_or_box = add
+    with pytest.raises(ValueError, match="out of memory; a smaller --image_size"):
+        _run(job(), predictor)
     assert not (tmp_path / "out").exists()
 
 

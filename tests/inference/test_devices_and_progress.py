@@ -26,6 +26,18 @@ def test_no_accelerator_is_an_error_with_a_hint(monkeypatch):
     devices.require_accelerator()
 
 
+@pytest.mark.parametrize("error", [RuntimeError("no cuda"), AssertionError()])
+def test_a_platform_that_cannot_start_is_named(monkeypatch, error):
+    def devices_():
+        raise error
+
+    monkeypatch.setattr(jax, "devices", devices_)
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    for ask in (devices.describe_devices, devices.require_accelerator):
+        with pytest.raises(devices.DeviceError, match="JAX_PLATFORMS='cuda'"):
+            ask()
+
+
 def test_unused_gpu_needs_a_driver_and_no_accelerator(tmp_path, monkeypatch):
     monkeypatch.setattr(devices, "has_accelerator", lambda: False)
     assert not devices.unused_gpu([str(tmp_path / "none")])

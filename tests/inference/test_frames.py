@@ -1,17 +1,20 @@
 """Frame sources: which frame an index means, how much is kept, and what each bad input says."""
 
 import logging
+import struct
 import tracemalloc
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from surgjax.inference import frame_source, image_files
 from surgjax.inference.frames import FrameReadError, open_video, resize_for_model
+from surgjax.viz.video_writer import VideoWriter
 
 WIDTH, HEIGHT, FRAMES = 64, 48, 40
 
@@ -215,6 +218,37 @@ def test_exif_orientation_turns_a_photograph(tmp_path):
     Image.new("RGB", (20, 10)).save(tmp_path / "p.jpg", exif=exif)
     video = open_video(tmp_path / "p.jpg")
     assert (video.num_frames, video.width, video.height) == (1, 10, 20)
+
+
+def test_damaged_exif_is_a_frame_error(tmp_path, monkeypatch):
+    Image.new("RGB", (20, 10)).save(tmp_path / "p.jpg")
+
+    def damaged(image):
+        raise struct.error("unpack requires a buffer of 8 bytes")
+
+    monkeypatch.setattr(ImageOps, "exif_transpose", damaged)
+    with pytest.raises(FrameReadError, match="its EXIF data is damaged"):
+        open_video(tmp_path / "p.jpg")
+
+
+def test_a_relative_name_with_a_colon_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    writer = VideoWriter(Path("12:30.mp4"), 5, 16, 16)
+    for _ in range(2):
+        writer.write(np.zeros((16, 16, 3), np.uint8))
+    writer.close()
+    assert open_video("12:30.mp4").num_frames == 2
+
+
+def test_a_stream_without_a_decoder_is_refused(tmp_path):
+    writer = VideoWriter(tmp_path / "v.mp4", 5, 16, 16)
+    writer.write(np.zeros((16, 16, 3), np.uint8))
+    writer.close()
+    data = (tmp_path / "v.mp4").read_bytes()
+    assert data.count(b"avc1") >= 1
+    (tmp_path / "e.mp4").write_bytes(data.replace(b"avc1", b"encv"))
+    with pytest.raises(ValueError, match="e.mp4: FFmpeg knows no decoder"):
+        open_video(tmp_path / "e.mp4")
 
 
 def test_sixteen_bit_image_is_refused_not_clipped(tmp_path):

@@ -66,7 +66,7 @@ def test_discard_leaves_everything_as_it_was(tmp_path):
 def test_what_a_killed_run_left_is_removed(tmp_path):
     first = OutputFolder(tmp_path, ITEMS)
     _fill(first.open(), "half")
-    second = OutputFolder(tmp_path, ITEMS, overwrite=True)
+    second = OutputFolder(tmp_path, ITEMS)  # the same command again: a rest is no content
     _fill(second.open(), "new")
     second.finish()
     assert _names(tmp_path) == sorted(ITEMS)
