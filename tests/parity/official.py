@@ -23,7 +23,7 @@ import torch
 import yaml
 
 from surgjax.checkpoints import export_official
-from surgjax.inference import VideoPredictor
+from surgjax.inference import ImagePredictor, VideoPredictor
 from tests.parity import clip, reference
 from tests.parity.compare import Errors, check, record
 from tests.parity.conftest import Pair, make_pair
@@ -143,6 +143,45 @@ def compare_features(pair: Pair, model: Any, frames: torch.Tensor) -> None:
         assert error <= 1e-4, f"features {name}: {error:.1e} > 1e-4"
 
 
+def compare_image(pair: Pair, model: Any, frames: torch.Tensor) -> None:
+    """The image predictor's decoder calls: a click, a box, a mask alone, a click on a mask."""
+    side, q = pair.config.image_size, pair.config.mask_size
+    out = model.forward_image(frames[:1])["backbone_fpn"]
+    image = out[2] + model.no_mem_embed.reshape(1, -1, 1, 1)
+    ours = ImagePredictor(pair.params, pair.config)
+    features = ours.programs.encode(frames[0].permute(1, 2, 0).numpy())
+    mask = np.random.default_rng(3).normal(0, 6, (1, q, q)).astype(np.float32)
+    click = np.array([[[0.4 * side, 0.6 * side]]], np.float32), np.array([[1]], np.int32)
+    box = np.array([[[0.2, 0.3], [0.7, 0.8]]], np.float32) * side, np.array([[2, 3]], np.int32)
+    none = np.zeros((1, 0, 2), np.float32), np.zeros((1, 0), np.int32)
+    for name, (xy, labels), dense in (
+        ("click", click, None),
+        ("box", box, None),
+        ("mask alone", none, mask),
+        ("click on a mask", click, mask),
+    ):
+        points = (torch.from_numpy(xy), torch.from_numpy(labels)) if labels.size else None
+        sparse, embedded = model.sam_prompt_encoder(
+            points=points,
+            boxes=None,
+            masks=None if dense is None else torch.from_numpy(dense)[None],
+        )
+        want, want_ious, _, _ = model.sam_mask_decoder(
+            image_embeddings=image,
+            image_pe=model.sam_prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=embedded,
+            multimask_output=True,
+            repeat_image=False,
+            high_res_features=out[:2],
+        )
+        logits, ious, _ = ours._decode(features, xy, labels, dense)
+        error = float(np.abs(logits[:, 1:] - want.numpy()).max() / np.ptp(want.numpy()))
+        iou_error = float(np.abs(ious[:, 1:] - want_ious.numpy()).max())
+        print(f"image, {name}: logits {error:.1e} of their range, IoU {iou_error:.1e}")
+        assert error <= 1e-3 and iou_error <= 1e-4, f"image, {name}: {error:.1e}, {iou_error:.1e}"
+
+
 def compare_clip(pair: Pair, model: Any, frames_u8: np.ndarray, frames: torch.Tensor) -> None:
     """All prompts, forward, a correction, forward and backward from it; both predictors' flows."""
     keep = model.add_all_frames_to_correct_as_cond
@@ -208,6 +247,7 @@ def main() -> None:
         model = build(arguments.variant, arguments.image_size, state, arguments.version, keep)
         if keep:
             compare_features(pair, model, frames)
+            compare_image(pair, model, frames)
         compare_clip(pair, model, frames_u8, frames)
     print(f"parity with {PACKAGE}: all limits kept")
 
