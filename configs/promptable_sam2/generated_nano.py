@@ -1,8 +1,10 @@
 r"""Nano (ours, 256 px) from nothing on generated surgical scenes.
 
-  python -m surgjax.synthetic.build --out SHARDS --preset clear --images 12000 --clips 1500
+  python -m surgjax.synthetic.build --out CLEAR --preset clear --images 11000 --clips 1300
+  python -m surgjax.synthetic.build --out SIMPLE --preset simple --images 7000 --clips 500 \
+    --seed 1000000
   python -m experiments.promptable_sam2.main \
-    --config configs/promptable_sam2/generated_nano.py --data SHARDS --workdir RUN_DIR
+    --config configs/promptable_sam2/generated_nano.py --data CLEAR,SIMPLE --workdir RUN_DIR
 Append `:debug` to the config path for two tiny steps on a CPU, without shards.
 Expect: not run in one piece yet. The bundled file came from several shorter runs that led here;
 docs/model_card_nano.md lists them with their figures.
@@ -22,7 +24,7 @@ def get_config(mode: str = "full") -> ConfigDict:
         "shapes": {"kind": "shapes", "size": 128, "batch": 1, "objects": 64},
         "dense": {"kind": "dense", "size": 128, "batch": 16, "objects": 4},
         "small": {"kind": "image", "size": 128, "batch": 16, "objects": 4},
-        "image": {"kind": "image", "size": 256, "batch": 8, "objects": 4, "p_parts": 0.25},
+        "image": {"kind": "image", "size": 256, "batch": 8, "objects": 4, "p_parts": 0.2},
         "small_clip": {"kind": "clip", "size": 128, "batch": 4, "objects": 4, "frames": 4},
         "clip": {"kind": "clip", "size": 256, "batch": 2, "objects": 4, "frames": 6},
     }
@@ -30,10 +32,11 @@ def get_config(mode: str = "full") -> ConfigDict:
     c.stages = (  # steps, and the share of each kind of batch in them
         {"steps": 500, "shares": {"shapes": 1.0}},
         {"steps": 3500, "shares": {"small": 0.5, "small_clip": 0.5}},
-        {"steps": 2400, "shares": {"image": 0.5, "clip": 0.5}},
+        {"steps": 7500, "shares": {"image": 0.75, "clip": 0.25}},
     )
     c.prompts = {
-        "box_probability": 0.45,
+        "box_probability": 0.5,
+        "exact_box_probability": 0.5,
         "mask_probability": 0.15,
         "corrections": 0,
         "other_mask_weight": 0.5,
