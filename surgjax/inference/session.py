@@ -74,6 +74,7 @@ class VideoState:
         if self.store is not None:
             self.store.close()
         self.source.close()
+        self.features = self.live_tracks = None  # device memory
 
 
 def check_frame(state: VideoState, frame_idx: Any) -> int:
