@@ -4,17 +4,7 @@ import numpy as np
 import pytest
 
 from surgjax.models.sam2 import NO_OBJECT_LOGIT
-
-CLICK = dict(points=[[20, 20]], labels=[1])
-BOX = dict(box=[5, 5, 30, 40])
-
-
-def start(predictor, video, prompts, **options):
-    """A state with prompts {(object, frame): arguments}."""
-    state = predictor.init_state(video, **options)
-    for (obj_id, frame), arguments in prompts.items():
-        predictor.add_new_points_or_box(state, frame, obj_id, **arguments)
-    return state
+from tests.inference.prompted import BOX, CLICK, start
 
 
 def collect(frames):

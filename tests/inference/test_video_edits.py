@@ -6,17 +6,7 @@ import pytest
 from surgjax.inference.device_tracks import nearest_frames
 from surgjax.inference.frames import FrameReadError
 from surgjax.models.sam2 import NO_OBJECT_LOGIT
-
-CLICK = dict(points=[[20, 20]], labels=[1])
-OTHER = dict(points=[[60, 30]], labels=[1])
-BOX = dict(box=[5, 5, 30, 40])
-
-
-def start(predictor, video, prompts, **options):
-    state = predictor.init_state(video, **options)
-    for (obj_id, frame), arguments in prompts.items():
-        predictor.add_new_points_or_box(state, frame, obj_id, **arguments)
-    return state
+from tests.inference.prompted import BOX, CLICK, OTHER, start
 
 
 def collect(frames):
