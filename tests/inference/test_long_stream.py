@@ -35,8 +35,9 @@ def track(predictor, frames, count, height, width):
 def peak_growth(sizes: np.ndarray) -> float:
     """How much higher the second half peaks than the first.
 
-    Peaks, not means: the allocator gives back and takes again some 10 MiB from frame to frame, up
-    and down. A leak of one model input a frame is 12 MiB here with the debug model, 700 with nano.
+    Peaks, not means: the allocator and the kernel give back and take again some 10 MiB now and
+    then, up and down. A leak of one model input a frame is 12 MiB here with the debug model, 700
+    with nano; of two low-resolution masks 32 MiB with nano.
     """
     half = len(sizes) // 2
     return float(sizes[half:].max() - sizes[:half].max())
@@ -51,7 +52,7 @@ def test_memory_is_flat_with_the_debug_model():
     sizes = track(predictor, (clip[t % 25] for t in range(count)), count, 48, 80)
     growth = peak_growth(sizes)
     print(f"resident memory: {sizes[0]:.1f} MiB at frame 100, growth {growth:.2f} MiB")
-    assert growth < 5
+    assert growth < 8
 
 
 @pytest.mark.slow
@@ -71,4 +72,4 @@ def test_memory_is_flat_over_2000_generated_frames():
         f"growth {growth:.2f} MiB, programs {len(predictor.programs.compiled)}, median step "
         f"{np.median(predictor.programs.step_ms):.0f} ms"
     )
-    assert growth < 5
+    assert growth < 20
