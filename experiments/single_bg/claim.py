@@ -9,8 +9,9 @@ Source:  Wang et al., arXiv:2206.11804, whose claims these are: generated data a
          segment real scenes; AugMix and a second or third seed image per instrument help.
 Differs: "real" means scenes of the generated world (held-out seeds), since no real set is at hand;
          U-Net at 64 px. Every arm has the same network, steps, batch and rate; arms of one seed
-         share their seed frames and the network's first weights. The control sees the same labelled
-         frames and the same background, as they are.
+         share their seed frames and the network's first weights. `frames` sees the same labelled
+         frames and the same background, as they are; `shuffled`, the control that must fail, sees
+         the set of `three` with the masks of other images.
 """
 
 import json
@@ -44,7 +45,15 @@ _IMAGES = flags.DEFINE_integer("images", 400, "Generated images of every arm.")
 _HELD = flags.DEFINE_integer("held_out", 80, "Scenes the arms are scored on.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the scores; optional.")
 
-ARMS = ("control", "one", "two", "three", "three+augmix")
+ARMS = ("frames", "one", "two", "three", "three+augmix", "shuffled")
+_ARMS = flags.DEFINE_list("arms", list(ARMS), f"Some of {','.join(ARMS)}.")
+_GAINS = (
+    ("three", "shuffled"),
+    ("three", "frames"),
+    ("two", "one"),
+    ("three", "one"),
+    ("three+augmix", "three"),
+)
 Set = tuple[np.ndarray, np.ndarray]  # uint8 images [N, S, S, 3], bool masks [N, S, S]
 
 
@@ -91,7 +100,7 @@ def seed_frames(seed: int) -> tuple[np.ndarray, list[list[Cutout]]]:
 def training_set(arm: str, seed: int, images: int) -> Set:
     """What an arm may see."""
     background, groups = seed_frames(seed)
-    if arm == "control":
+    if arm == "frames":
         frames = [_small(c.image, c.mask) for group in groups for c in group]
         frames.append(_small(background, np.zeros(background.shape[:2], bool)))
         return np.stack([f[0] for f in frames]), np.stack([f[1] for f in frames])
@@ -100,7 +109,9 @@ def training_set(arm: str, seed: int, images: int) -> Set:
     config = SingleBackgroundConfig(size=SIZE)
     generator = SingleBackground(background, cutouts, config, seed)
     made = [generator.image(i) for i in range(images)]
-    return np.stack([m.frames_u8[0] for m in made]), np.stack([m.label_maps[0] > 0 for m in made])
+    masks = np.stack([m.label_maps[0] > 0 for m in made])
+    masks = np.roll(masks, 1, 0) if arm == "shuffled" else masks
+    return np.stack([m.frames_u8[0] for m in made]), masks
 
 
 def batches(data: Set, seed: int, change: Callable[[np.random.Generator, np.ndarray], np.ndarray]):
@@ -176,14 +187,18 @@ def compare(seeds: int, steps: int, images: int, held: int, arms=ARMS) -> dict[s
 
 
 def main(_):
-    found = compare(_SEEDS.value, _STEPS.value, _IMAGES.value, _HELD.value)
+    unknown = sorted(set(_ARMS.value) - set(ARMS))
+    if unknown or not _ARMS.value:
+        raise app.UsageError(f"--arms={','.join(_ARMS.value)}: some of {','.join(ARMS)} expected.")
+    found = compare(_SEEDS.value, _STEPS.value, _IMAGES.value, _HELD.value, _ARMS.value)
     report: dict[str, Any] = {"seeds": _SEEDS.value, "steps": _STEPS.value, "arms": {}, "gains": {}}
     for arm, values in found.items():
         report["arms"][arm] = [float(values.mean()), *interval(values)]
         mean, low, high = report["arms"][arm]
         print(f"{arm:<24} {mean:.3f}  [{low:.3f}, {high:.3f}]")
-    for better, worse in (("one", "control"), ("three", "control"), ("two", "one"),
-                          ("three", "one"), ("three+augmix", "three")):  # fmt: skip
+    for better, worse in _GAINS:
+        if better not in found or worse not in found:
+            continue
         gain = found[better] - found[worse]
         report["gains"][f"{better} - {worse}"] = [float(gain.mean()), *interval(gain)]
         mean, low, high = report["gains"][f"{better} - {worse}"]

@@ -11,12 +11,15 @@ def test_arms_see_the_same_frames_and_nothing_of_the_held_out_ones():
     background, groups = claim.seed_frames(0)
     assert len(groups) == claim.TOOLS and all(len(g) == claim.BASE_IMAGES for g in groups)
     assert all(int(c.name.split()[1]) < HELD_OUT for g in groups for c in g)
-    images, masks = claim.training_set("control", 0, 10)
+    images, masks = claim.training_set("frames", 0, 10)
     assert len(images) == claim.TOOLS * claim.BASE_IMAGES + 1
     assert not masks[-1].any() and masks[:-1].any((1, 2)).all()
     for arm in ("one", "two", "three", "three+augmix"):
         images, masks = claim.training_set(arm, 0, 6)
         assert images.shape == (6, claim.SIZE, claim.SIZE, 3) and masks.any((1, 2)).all()
+    shuffled = claim.training_set("shuffled", 0, 6)
+    np.testing.assert_array_equal(shuffled[0], images)
+    np.testing.assert_array_equal(shuffled[1][1:], masks[:-1])
     again = claim.training_set("three", 0, 6)
     np.testing.assert_array_equal(again[0], images)  # augmix works on batches, not on the set
 
