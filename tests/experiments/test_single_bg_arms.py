@@ -3,24 +3,24 @@
 import numpy as np
 import pytest
 
-from experiments.single_bg import claim
+from experiments.single_bg import arms
 from surgjax.synthetic.build import HELD_OUT
 
 
 def test_arms_see_the_same_frames_and_nothing_of_the_held_out_ones():
-    background, groups = claim.seed_frames(0)
-    assert len(groups) == claim.TOOLS and all(len(g) == claim.BASE_IMAGES for g in groups)
+    background, groups = arms.seed_frames(0)
+    assert len(groups) == arms.TOOLS and all(len(g) == arms.BASE_IMAGES for g in groups)
     assert all(int(c.name.split()[1]) < HELD_OUT for g in groups for c in g)
-    images, masks = claim.training_set("frames", 0, 10)
-    assert len(images) == claim.TOOLS * claim.BASE_IMAGES + 1
+    images, masks = arms.training_set("frames", 0, 10)
+    assert len(images) == arms.TOOLS * arms.BASE_IMAGES + 1
     assert not masks[-1].any() and masks[:-1].any((1, 2)).all()
     for arm in ("one", "two", "three", "three+augmix"):
-        images, masks = claim.training_set(arm, 0, 6)
-        assert images.shape == (6, claim.SIZE, claim.SIZE, 3) and masks.any((1, 2)).all()
-    shuffled = claim.training_set("shuffled", 0, 6)
+        images, masks = arms.training_set(arm, 0, 6)
+        assert images.shape == (6, arms.SIZE, arms.SIZE, 3) and masks.any((1, 2)).all()
+    shuffled = arms.training_set("shuffled", 0, 6)
     np.testing.assert_array_equal(shuffled[0], images)
     np.testing.assert_array_equal(shuffled[1][1:], masks[:-1])
-    again = claim.training_set("three", 0, 6)
+    again = arms.training_set("three", 0, 6)
     np.testing.assert_array_equal(again[0], images)  # augmix works on batches, not on the set
 
 
@@ -32,23 +32,23 @@ def test_a_score_by_hand():
     images, masks = np.zeros((2, 4, 4, 3), np.uint8), np.zeros((2, 4, 4), bool)
     images[0, :2], images[1, :, :2] = 255, 255  # found: top half, left half
     masks[0, :2, :2], masks[1, :, :2] = True, True
-    np.testing.assert_allclose(claim.score(Net(), None, (images, masks)), [0.5, 1.0])
+    np.testing.assert_allclose(arms.score(Net(), None, (images, masks)), [0.5, 1.0])
 
 
 def test_interval_of_a_known_spread():
     values = np.random.default_rng(0).normal(0.3, 0.1, (3, 400))
-    low, high = claim.interval(values)
+    low, high = arms.interval(values)
     assert low < 0.3 < high and 0.008 < high - low < 0.06
-    assert claim.interval(np.full((3, 10), 0.7)) == (pytest.approx(0.7), pytest.approx(0.7))
+    assert arms.interval(np.full((3, 10), 0.7)) == (pytest.approx(0.7), pytest.approx(0.7))
 
 
 @pytest.mark.slow
 def test_generated_data_teaches_more_than_no_training():
-    found = claim.compare(seeds=1, steps=150, images=200, held=30, arms=("three",))
-    net = claim.UNet(widths=(12, 24, 48, 96))
+    found = arms.compare(seeds=1, steps=150, images=200, held=30, arms=("three",))
+    net = arms.UNet(widths=(12, 24, 48, 96))
     import jax
     import jax.numpy as jnp
 
-    params = net.init(jax.random.key(0), jnp.zeros((1, claim.SIZE, claim.SIZE, 3)))
-    untrained = claim.score(net, params, claim.held_out(30))
+    params = net.init(jax.random.key(0), jnp.zeros((1, arms.SIZE, arms.SIZE, 3)))
+    untrained = arms.score(net, params, arms.held_out(30))
     assert found["three"].mean() > untrained.mean() + 0.1
