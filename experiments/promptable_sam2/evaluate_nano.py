@@ -15,6 +15,7 @@ from typing import Any
 from absl import app, flags
 
 from experiments.promptable_sam2 import scoring
+from surgjax.checkpoints.atomic import atomic_file
 from surgjax.inference import ImagePredictor, VideoPredictor
 from surgjax.synthetic.build import CLIP_OFFSET
 from surgjax.synthetic.config import PRESETS
@@ -57,7 +58,8 @@ def main(_):
         print("held-out clips", scores["clips"], flush=True)
     print(f"{time.monotonic() - start:.0f} s")
     if _OUTPUT.value:
-        pathlib.Path(_OUTPUT.value).write_text(json.dumps(scores, indent=2) + "\n")
+        with atomic_file(pathlib.Path(_OUTPUT.value)) as temporary:
+            temporary.write_text(json.dumps(scores, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -15,13 +15,13 @@ Differs: "real" means scenes of the generated world (held-out seeds), since no r
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from absl import app, flags
 
 from experiments.single_bg import arms
+from surgjax.checkpoints.atomic import atomic_file
 
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Independent repetitions.")
 _STEPS = flags.DEFINE_integer("steps", 400, "Updates of every arm.")
@@ -58,10 +58,8 @@ def main(_):
         mean, low, high = report["gains"][f"{better} - {worse}"]
         print(f"{better + ' - ' + worse:<24} {mean:+.3f}  [{low:+.3f}, {high:+.3f}]")
     if _OUTPUT.value:
-        path = Path(_OUTPUT.value)
-        work = path.with_name(f".{path.name}")
-        work.write_text(json.dumps(report, indent=1) + "\n")
-        os.replace(work, path)
+        with atomic_file(Path(_OUTPUT.value)) as temporary:
+            temporary.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def config_from_dict(values: Any) -> Sam2Config:
     if not _NAME.fullmatch(values["name"]):
         raise CheckpointError(
             f"holds a config that is not valid (name {values['name'][:80]!r}: expected letters, "
-            "digits, '_', '-' and '.', not first)."
+            "digits, '_', and later on also '-' and '.')."
         )
     fitted: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
     try:

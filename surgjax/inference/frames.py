@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from PIL import Image
 
@@ -133,7 +132,7 @@ def open_video(video: Any) -> FrameSource:
         return video
     if isinstance(video, str | os.PathLike):
         return _open_path(Path(video))
-    if isinstance(video, np.ndarray | jax.Array):
+    if hasattr(video, "__array__") and hasattr(video, "ndim"):  # NumPy's, JAX's, torch's on a CPU
         video = np.asarray(video)
         if video.ndim not in (3, 4):
             raise ValueError(f"array: (T, H, W, 3) expected, {video.shape} found.")

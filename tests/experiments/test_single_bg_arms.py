@@ -1,5 +1,7 @@
 """The comparison of single-background arms: what they may see, and how they are scored."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -46,9 +48,6 @@ def test_interval_of_a_known_spread():
 def test_generated_data_teaches_more_than_no_training():
     found = arms.compare(seeds=1, steps=150, images=200, held=30, arms=("three",))
     net = arms.UNet(widths=(12, 24, 48, 96))
-    import jax
-    import jax.numpy as jnp
-
     params = net.init(jax.random.key(0), jnp.zeros((1, arms.SIZE, arms.SIZE, 3)))
     untrained = arms.score(net, params, arms.held_out(30))
     assert found["three"].mean() > untrained.mean() + 0.1

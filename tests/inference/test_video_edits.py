@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from surgjax.inference.device_tracks import nearest_frames
+from surgjax.inference.device_tracks import DeviceTracks, nearest_frames
 from surgjax.inference.frames import FrameReadError
 from surgjax.models.sam2 import NO_OBJECT_LOGIT
+from surgjax.testing import moving_squares
 from tests.inference.prompted import BOX, CLICK, OTHER, start
 
 
@@ -174,12 +175,17 @@ def test_nearest_prompts_on_both_sides_are_always_known():
     assert nearest_frames([3, 9], 9, 1) == [3]
 
 
-def test_a_far_prompt_is_read_among_many_near_ones(predictor, video):
-    """20 prompts, 16 slots: frame 0 is the only one before frame 1, so it must be in the bank."""
-    many = {(1, t): dict(points=[[20 + t, 20]], labels=[1]) for t in range(3, 20)}
-    got = tracked(predictor, video, {(1, 0): CLICK} | many)
-    other = tracked(predictor, video, {(1, 0): BOX} | many)
-    assert not np.array_equal(got[2][1], other[2][1])
+def test_a_far_prompt_stays_in_the_bank_among_many_near_ones(predictor):
+    """21 prompts, 16 slots: frame 0 is the only one before frames 23 to 29, and far from them."""
+    prompts = {(1, t): CLICK for t in (0, *range(30, 50))}
+    state = start(predictor, moving_squares(50), prompts)
+    predictor._prepare(state)
+    tracks = DeviceTracks(predictor.programs, state, direction=1)
+    for t in (*range(23, 30), 35, 41):
+        tracks.remember_prompts(1, t, state.objects[1].conditioning)
+        held = np.array(tracks.track.bank.cond_index[tracks.slot_of[1]])
+        assert sorted(held) == sorted(nearest_frames((0, *range(30, 50)), t, 16))
+        assert (0 in held) == (t < 30)
 
 
 def test_memories_near_a_prompt_may_be_cleared(predictor, video):
