@@ -10,6 +10,7 @@ REQUIRED = [
     "array_record>=0.8",
     "av>=14",
     "flax>=0.12",
+    "grain>=0.2.18",
     "jax>=0.10",
     "jaxtyping>=0.3",
     "ml_collections>=1.1",

@@ -1,0 +1,1 @@
+"""What all builders share: records, archive checks, resumable building, fake archives."""
