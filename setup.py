@@ -11,6 +11,7 @@ REQUIRED = [
     "av>=14",
     "flax>=0.12",
     "grain>=0.2.18",
+    "importlib_resources>=6",  # TFDS imports it and does not say so
     "jax>=0.10",
     "jaxtyping>=0.3",
     "ml_collections>=1.1",
@@ -19,6 +20,7 @@ REQUIRED = [
     "optax>=0.2.8",
     "orbax-checkpoint>=0.12",
     "pillow>=10",
+    "pycocotools>=2.0.8",
     "safetensors>=0.5",
     "tensorflow-datasets>=4.9.10",
 ]
@@ -55,7 +57,10 @@ setup(
             for suffix in ("", ".*")
         ]
     ),
-    package_data={"surgjax": ["assets/*"]},
+    package_data={
+        "surgjax": ["assets/*"],
+        "tfds_builders": ["*/README.md", "*/*.txt", "*/splits/*.txt"],
+    },
     install_requires=REQUIRED,
     extras_require=EXTRAS,
 )

@@ -1,0 +1,67 @@
+"""Fake archive -> prepared set -> what it holds, for the tests of builders."""
+
+import contextlib
+import io
+from pathlib import Path
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from experiments import prepare_data
+from surgjax.data import index
+from tfds_builders import registry
+
+
+def flags(**values):
+    """Parsed flags of prepare_data, as the command line would give them."""
+    words = [
+        f"--{name}" if value is True else f"--{name}={value}" for name, value in values.items()
+    ]
+    return prepare_data.parser().parse_args(words)
+
+
+def run(**values) -> tuple[int, str]:
+    """(exit status, output) of prepare_data."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        try:
+            status = prepare_data.run(flags(**values))
+        except (ValueError, RuntimeError) as error:
+            print(error)
+            status = 1
+    return status, out.getvalue()
+
+
+def version_folder(data_dir: Path, name: str) -> Path:
+    """The one version folder under a data set's name."""
+    found = [path.parent for path in (data_dir / name).rglob(index.FILE_NAME)]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def read(folder: Path):
+    """(index, {video_id: [decoded record]}) of a prepared set."""
+    builder = tfds.builder_from_directory(str(folder))
+    table = index.read(str(folder))
+    records = {}
+    for split, videos in table.splits.items():
+        source = builder.as_data_source(split)
+        assert len(source) == sum(video.length for video in videos)
+        for video in videos:
+            records[video.video_id] = [source[video.first + t] for t in range(video.length)]
+    return table, records, builder.info.features
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Every file of a prepared set by name."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def fake_names() -> list[str]:
+    """Builders that read an archive."""
+    return [name for name in registry.NAMES if registry.builder_class(name).NEEDS_ARCHIVE]
+
+
+def same(found, expected, what: str) -> None:
+    """Arrays and values of a record against what was drawn."""
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(expected), err_msg=what)

@@ -1,0 +1,1 @@
+"""Any folder of yours in the DAVIS layout: JPEGImages/<video>/, Annotations/<video>/."""

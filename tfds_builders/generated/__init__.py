@@ -1,0 +1,1 @@
+"""The generated surgical world as a prepared data set."""

@@ -1,0 +1,178 @@
+"""What a builder found in an archive, before any picture is opened.
+
+Path:    folder of the user's -> [archive] -> builder -> records
+Axes:    images [H, W, 3] uint8 RGB; label maps [H, W] integers.
+Units:   time_s in seconds of the source video; sizes as (width, height) in pixels.
+Errors:  ArchiveError and its kinds; each names the file, what was expected and what was found.
+"""
+
+import dataclasses
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+
+class ArchiveError(ValueError):
+    """The folder is not the archive that the builder expects."""
+
+
+class CorruptImage(ArchiveError):
+    """An image that cannot be decoded to its end."""
+
+
+class LabelError(ArchiveError):
+    """A label value, class name or size that the data set should not contain."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """One frame to be: where its picture and its masks are. Paths are relative to the archive."""
+
+    image: str  # an image file, or the video file that the frame is cut from
+    source: str  # id in the archive, kept in the record
+    labels: tuple[str, ...] = ()  # files that hold its masks
+    is_annotated: bool = True
+    time_s: float = 0.0
+    note: Any = None  # whatever the builder needs again; must pickle
+
+
+@dataclasses.dataclass(frozen=True)
+class Video:
+    """A video, or a single image (one frame, fps 0)."""
+
+    video_id: str
+    split: str
+    frames: tuple[Frame, ...]
+    procedure: str
+    patient: str
+    fps: float = 0.0
+    note: Any = None
+
+
+@dataclasses.dataclass
+class FrameTruth:
+    """Masks of one frame: `objects` names the values of `instances` (0 and ignore apart)."""
+
+    instances: np.ndarray
+    objects: dict[int, str]
+    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """(width, height) from the header alone."""
+    try:
+        with Image.open(path) as picture:
+            return picture.size
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise CorruptImage(f"{path}: not an image that can be read ({error}).") from error
+
+
+def check_image(data: bytes, path: Path | str) -> tuple[int, int]:
+    """Decodes to the last row, which OpenCV does not insist on; returns (width, height)."""
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            picture.load()
+            return picture.size
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise CorruptImage(f"{path}: the image is damaged ({error}).") from error
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """A label image [H, W] or, where it is in colour, [H, W, 3] RGB.
+
+    Palette images give their indices: OpenCV would give colours instead.
+    """
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            if picture.mode == "RGBA" or (picture.mode == "LA"):
+                picture = picture.convert(picture.mode[:-1])
+            return np.array(picture).astype(np.uint8) if picture.mode == "1" else np.array(picture)
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise CorruptImage(f"{path}: the mask is damaged ({error}).") from error
+
+
+def grey_labels(path: Path) -> np.ndarray:
+    """A label image that means one number per pixel, however many equal channels it has."""
+    labels = read_labels(path)
+    if labels.ndim == 3:
+        if (labels != labels[..., :1]).any():
+            raise LabelError(f"{path}: expected a grey label image, found colours.")
+        labels = labels[..., 0]
+    return labels
+
+
+def look_up(labels: np.ndarray, table: dict[int, int], path: Path | str) -> np.ndarray:
+    """Renames label values; a value that the table lacks is an error that lists it."""
+    found = np.unique(labels)
+    unknown = [int(value) for value in found if int(value) not in table]
+    if unknown:
+        raise LabelError(
+            f"{path}: unknown label value {_some(unknown)}; expected {_some(sorted(table))}."
+        )
+    result = np.zeros(labels.shape, np.uint16)
+    for value in found:
+        if table[int(value)]:
+            result[labels == value] = table[int(value)]
+    return result
+
+
+def look_up_colours(
+    labels: np.ndarray, table: dict[tuple[int, int, int], int], path: Path | str
+) -> np.ndarray:
+    """As `look_up`, from RGB triplets."""
+    if labels.ndim != 3:
+        raise LabelError(f"{path}: expected a colour label image, found shape {labels.shape}.")
+    packed = labels.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+    names = {(r << 16) + (g << 8) + b: value for (r, g, b), value in table.items()}
+    unknown = [int(value) for value in np.unique(packed) if int(value) not in names]
+    if unknown:
+        colours = [(value >> 16, value >> 8 & 255, value & 255) for value in unknown]
+        raise LabelError(f"{path}: unknown label colour {_some(colours)}.")
+    return look_up(packed, names, path)
+
+
+def shrink(data: bytes, side: int | None) -> bytes:
+    """The encoded image with its shorter side at most `side` pixels (JPEG quality 95), or as is."""
+    if side is None:
+        return data
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise CorruptImage("an image passed its check but OpenCV cannot decode it.")
+    size = shrunk_size(image.shape[1], image.shape[0], side)
+    if size == (image.shape[1], image.shape[0]):
+        return data
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+
+
+def shrunk_size(width: int, height: int, side: int | None) -> tuple[int, int]:
+    """(width, height) after `shrink`."""
+    shorter = min(width, height)
+    if side is None or shorter <= side:
+        return width, height
+    return max(1, round(width * side / shorter)), max(1, round(height * side / shorter))
+
+
+def shrink_labels(labels: np.ndarray, side: int | None) -> np.ndarray:
+    """Nearest neighbour, so that no value is invented."""
+    height, width = labels.shape
+    size = shrunk_size(width, height, side)
+    if size == (width, height):
+        return labels
+    return cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def encode_labels(labels: np.ndarray) -> bytes:
+    """PNG, grey, 8 or 16 bits as the array has."""
+    return cv2.imencode(".png", labels)[1].tobytes()
+
+
+def _some(values: Sequence, limit: int = 8) -> str:
+    shown = ", ".join(str(value) for value in values[:limit])
+    return shown + (f" and {len(values) - limit} more" if len(values) > limit else "")

@@ -1,0 +1,357 @@
+"""Archive to shards: in parallel, whole or not at all, going on where a killed build stopped.
+
+Path:    builder.found -> plan -> [build] -> array_record shards, clips.json -> surgjax.data
+Axes:    one record per frame; shard k of a split holds the split's k-th video or group of images.
+Units:   none.
+Errors:  ArchiveError kinds from the archive, the same in one process as in several;
+         RuntimeError if another process builds the same data set.
+Differs: TFDS writes into a folder that a kill leaves useless. Shards are made here, under their
+         own names, in `<version>.building` beside it, and linked over when all are there.
+"""
+
+import concurrent.futures
+import concurrent.futures.process
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import itertools
+import json
+import multiprocessing
+import multiprocessing.connection
+import os
+import shutil
+import threading
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+from array_record.python.array_record_module import ArrayRecordWriter
+
+from surgjax.checkpoints.atomic import atomic_file
+from surgjax.data import index
+from tfds_builders.kit import archive
+from tfds_builders.kit.archive import ArchiveError, CorruptImage, Video
+from tfds_builders.kit.progress import Progress
+
+REPORT_NAME = "build_report.json"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Shard:
+    """What one file will hold."""
+
+    split: str
+    number: int  # within the split
+    videos: tuple[Video, ...]
+
+
+def plan(videos: list[Video], records_per_shard: int) -> list[Shard]:
+    """Videos in order, each in a shard of its own or together until a shard is full."""
+    shards: list[Shard] = []
+    by_split: dict[str, list[Video]] = defaultdict(list)
+    for video in videos:
+        by_split[video.split].append(video)
+    for split, members in by_split.items():
+        group: list[Video] = []
+        groups = [group]
+        for video in members:
+            if group and sum(len(v.frames) for v in group) + len(video.frames) > records_per_shard:
+                group = []
+                groups.append(group)
+            group.append(video)
+        shards += [Shard(split, number, tuple(group)) for number, group in enumerate(groups)]
+    return shards
+
+
+# --- one shard ---------------------------------------------------------------------------------
+
+
+def write_shard(builder, root: Path, shard: Shard, folder: Path) -> dict[str, Any]:
+    """Writes one shard and, after it, what it holds as JSON; a shard counts once both exist."""
+    data, facts = shard_paths(folder, shard)
+    features = builder.info.features
+    entries, skipped, count = [], [], 0
+    with atomic_file(data) as partial:
+        # TFDS's own setting: every record can be read alone.
+        writer = ArrayRecordWriter(os.fspath(partial), "group_size:1")
+        for video in shard.videos:
+            notes = _VideoNotes(builder, video, count)
+            for frame, stored in _examples(builder, root, video, skipped):
+                notes.add(frame, stored, features)
+                writer.write(features.serialize_example(features.encode_example(stored)))
+                count += 1
+            if notes.length:  # a video of damaged frames only leaves no entry
+                entries.append(dataclasses.asdict(notes.entry()))
+        writer.close()
+    result = dict(records=count, videos=entries, skipped=skipped)
+    with atomic_file(facts) as partial:
+        partial.write_text(json.dumps(result), encoding="utf-8")
+    return result
+
+
+def shard_paths(folder: Path, shard: Shard) -> tuple[Path, Path]:
+    """Where a shard and its facts are while building."""
+    stem = f"{shard.split}-{shard.number:05d}"
+    return folder / f"{stem}.array_record", folder / f"{stem}.json"
+
+
+def _examples(builder, root: Path, video: Video, skipped: list[str]):
+    position = 0
+    for frame, data, opened in builder.open_frames(root, video):
+        try:
+            size = archive.check_image(data, root / frame.image)
+            small = archive.shrink(data, builder.side)
+            own = builder.example(root, video, frame, opened, size)
+        except CorruptImage as error:
+            if builder.on_corrupt == "stop":
+                raise
+            skipped.append(str(error))
+            continue
+        yield frame, {**builder.common(video, frame, position), "image": small, **own}
+        position += 1
+
+
+class _VideoNotes:
+    """Collects a video's entry of the index while its frames pass."""
+
+    def __init__(self, builder, video: Video, first: int):
+        self.builder, self.video, self.first = builder, video, first
+        self.length, self.size = 0, (0, 0)
+        self.annotated: list[int] = []
+        self.visible: dict[int, list[int]] = defaultdict(list)
+        self.names: dict[int, tuple[str, bool]] = {}
+
+    def add(self, frame, stored, features) -> None:
+        if not self.length:
+            image = archive.check_image(stored["image"], frame.image)
+            self.size = image
+        if stored.get("is_annotated"):
+            self.annotated.append(self.length)
+        for number, what in self.builder.object_entries(stored).items():
+            known = self.names.setdefault(number, what)
+            if known != what:
+                raise archive.LabelError(
+                    f"{self.video.video_id}: object {number} is a {known[0]} at first and a "
+                    f"{what[0]} in {frame.source}."
+                )
+            self.visible[number].append(self.length)
+        self.length += 1
+
+    def entry(self) -> index.VideoEntry:
+        video = self.video
+        objects = tuple(
+            index.ObjectEntry(number, name, is_instrument, index.runs_of(self.visible[number]))
+            for number, (name, is_instrument) in sorted(self.names.items())
+        )
+        return index.VideoEntry(
+            video_id=video.video_id,
+            first=self.first,
+            length=self.length,
+            height=self.size[1],
+            width=self.size[0],
+            fps=video.fps,
+            procedure=video.procedure,
+            source=self.builder.name,
+            patient=video.patient,
+            annotated=index.runs_of(self.annotated),
+            objects=objects,
+        )
+
+
+# --- all of them -------------------------------------------------------------------------------
+
+
+def building_folder(data_dir: Path, version: str) -> Path:
+    """Where shards are made: beside the version's folder (or TFDS's temporary twin of it)."""
+    return data_dir.with_name(f"{version}.building")
+
+
+def build(builder, root: Path, data_dir: Path) -> None:
+    """Makes every shard that is missing, then links them into `data_dir` with index and facts."""
+    folder = building_folder(data_dir, str(builder.version))
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder, builder.name):
+        for stale in data_dir.parent.glob(f"incomplete.*_{builder.version}"):
+            if stale != data_dir:
+                shutil.rmtree(stale, ignore_errors=True)
+        videos = builder.found(root)
+        shards = builder.shards(videos)
+        _start_or_resume(builder, root, shards, folder)
+        facts = _make_missing(builder, root, shards, folder)
+        _finish(builder, videos, shards, facts, folder, data_dir)
+
+
+def clean(builder) -> None:
+    """Removes what building left, once the data set is in its place."""
+    folder = building_folder(Path(builder.data_dir), str(builder.version))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, name: str):
+    with open(folder / "lock", "w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RuntimeError(f"{name}: another process is building in {folder}.") from error
+        yield
+
+
+def _fingerprint(builder, root: Path, shards: list[Shard]) -> str:
+    """Changes with anything that would make old shards wrong: plan, config, the files' sizes."""
+    digest = hashlib.sha256()
+    digest.update(f"{builder.info.full_name} {builder.side} {builder.on_corrupt}".encode())
+    for shard in shards:
+        digest.update(repr(shard).encode())
+        names = {
+            name
+            for video in shard.videos
+            for frame in video.frames
+            for name in (frame.image, *frame.labels)
+        }
+        for name in sorted(names):
+            path = root / name
+            if path.is_file():
+                about = path.stat()
+                digest.update(f"{name} {about.st_size} {about.st_mtime_ns}".encode())
+    return digest.hexdigest()
+
+
+def _start_or_resume(builder, root: Path, shards: list[Shard], folder: Path) -> None:
+    mark, now = folder / "plan.sha256", _fingerprint(builder, root, shards)
+    if mark.exists() and mark.read_text() != now:
+        _say(builder, f"{builder.name}: the archive or the settings changed: building from zero.")
+    if not mark.exists() or mark.read_text() != now:
+        for path in folder.iterdir():
+            if path.name != "lock":
+                path.unlink()
+        with atomic_file(mark) as partial:
+            partial.write_text(now)
+    for path in folder.glob(".*.tmp"):  # of a killed process: the lock says that none is alive
+        path.unlink()
+
+
+def _make_missing(builder, root: Path, shards: list[Shard], folder: Path):
+    facts: dict[Shard, dict[str, Any]] = {}
+    todo = []
+    for shard in shards:
+        data, notes = shard_paths(folder, shard)
+        if data.exists() and notes.exists():
+            facts[shard] = json.loads(notes.read_text(encoding="utf-8"))
+        else:
+            todo.append(shard)
+    if facts:
+        _say(builder, f"{builder.name}: going on, {len(facts)} of {len(shards)} shards are there.")
+    progress = Progress(builder.name, len(todo), sum(_size(s) for s in todo), builder.say)
+    for shard, result in _results(builder, root, todo, folder):
+        facts[shard] = result
+        progress.step(f"{shard.split} {shard.videos[0].video_id}", _size(shard))
+    return facts
+
+
+def _size(shard: Shard) -> int:
+    return sum(len(video.frames) for video in shard.videos)
+
+
+def _results(builder, root: Path, todo: list[Shard], folder: Path):
+    if builder.jobs <= 1 or len(todo) <= 1:
+        for shard in todo:
+            yield shard, write_shard(builder, root, shard, folder)
+        return
+    spawn = multiprocessing.get_context("spawn")  # a fork would copy OpenCV's and gRPC's threads
+    say, builder.say = builder.say, None  # a function of the parent's; need not pickle
+    try:
+        with concurrent.futures.ProcessPoolExecutor(builder.jobs, spawn, _die_with_parent) as pool:
+            futures = {
+                pool.submit(write_shard, builder, root, shard, folder): shard for shard in todo
+            }
+            try:
+                for future in concurrent.futures.as_completed(futures):
+                    yield futures[future], future.result()
+            except concurrent.futures.process.BrokenProcessPool as error:
+                raise RuntimeError(
+                    f"{builder.name}: a worker process died (out of memory?). What is built is "
+                    "kept: run again to go on, with fewer --jobs perhaps."
+                ) from error
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    finally:
+        builder.say = say
+
+
+def _die_with_parent() -> None:
+    """A killed parent would leave its workers waiting for ever."""
+    parent = multiprocessing.parent_process()
+
+    def watch():
+        if parent is not None:
+            multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _finish(builder, videos, shards, facts, folder: Path, data_dir: Path) -> None:
+    by_split: dict[str, list[Shard]] = defaultdict(list)
+    for shard in shards:
+        if facts[shard]["records"]:
+            by_split[shard.split].append(shard)
+    infos, entries = [], {}
+    for split, members in by_split.items():
+        template = builder._get_filename_template(split_name=split)
+        lengths = [facts[shard]["records"] for shard in members]
+        size = 0
+        for number, shard in enumerate(members):
+            source = shard_paths(folder, shard)[0]
+            target = template.sharded_filepath(shard_index=number, num_shards=len(members))
+            os.link(source, data_dir / os.path.basename(os.fspath(target)))
+            size += source.stat().st_size
+        infos.append(
+            tfds.core.SplitInfo(
+                name=split, shard_lengths=lengths, num_bytes=size, filename_template=template
+            )
+        )
+        starts = itertools.accumulate(lengths, initial=0)
+        entries[split] = [
+            index.video_from_dict({**video, "first": video["first"] + start})
+            for start, shard in zip(starts, members, strict=False)
+            for video in facts[shard]["videos"]
+        ]
+    if not infos:
+        raise ArchiveError(f"{builder.name}: not one frame of the archive could be stored.")
+    builder.info.set_splits(tfds.core.SplitDict(infos))
+    table = builder.index_of(entries, videos)
+    (data_dir / index.FILE_NAME).write_text(index.to_json(table), encoding="utf-8")
+    skipped = [line for shard in shards for line in facts[shard]["skipped"]]
+    about = dict(skipped=skipped, num_skipped=len(skipped))
+    (data_dir / REPORT_NAME).write_text(json.dumps(about, indent=1), encoding="utf-8")
+    if skipped:
+        _say(builder, f"{builder.name}: {len(skipped)} damaged frames were left out:")
+        for line in skipped[:10]:
+            _say(builder, f"  {line}")
+
+
+def check_labels(builder, root: Path, videos: list[Video], report, say=None) -> None:
+    """Decodes every image and mask; each failure is a finding of the report."""
+    progress = Progress(f"{builder.name}: checking", len(videos), len(videos), say)
+    for video in videos:
+        try:
+            for frame, data, opened in builder.open_frames(root, video):
+                try:
+                    size = archive.check_image(data, root / frame.image)
+                    builder.example(root, video, frame, opened, size)
+                except CorruptImage as error:
+                    report.error("corrupt", frame.image, "an image", error)
+                except archive.LabelError as error:
+                    kind = "size" if "wrong size" in str(error) else "label"
+                    report.error(kind, (*frame.labels, frame.source)[0], "known labels", error)
+        except ArchiveError as error:
+            report.error("corrupt", video.video_id, "frames that can be read", error)
+        progress.step(video.video_id, 1)
+
+
+def _say(builder, line: str) -> None:
+    (builder.say or print)(line)

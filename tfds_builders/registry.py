@@ -1,0 +1,31 @@
+"""Every builder of the package by name, imported only when asked for.
+
+Path:    --dataset=NAME -> [registry] -> builder class, fake archive
+Axes:    none.
+Units:   none.
+Errors:  ValueError that lists the names for one that is not there.
+"""
+
+import importlib
+from types import ModuleType
+
+NAMES = (
+    "davis_folder",
+    "generated",
+)
+
+
+def _module(name: str, part: str) -> ModuleType:
+    if name not in NAMES:
+        raise ValueError(f"--dataset: expected one of {', '.join(NAMES)}, found {name!r}.")
+    return importlib.import_module(f"tfds_builders.{name}.{part}")
+
+
+def builder_class(name: str):
+    """The builder: a subclass of tfds_builders.kit.builder.ArchiveBuilder called `Builder`."""
+    return _module(name, "builder").Builder
+
+
+def fake(name: str) -> ModuleType:
+    """The module with `make(root, seed)`, which draws a small archive in the true layout."""
+    return _module(name, "fake")
