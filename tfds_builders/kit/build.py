@@ -28,6 +28,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordWriter
+from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
 from surgjax.checkpoints.atomic import atomic_file
 from surgjax.data import index
@@ -72,6 +73,7 @@ def write_shard(builder, root: Path, shard: Shard, folder: Path) -> dict[str, An
     """Writes one shard and, after it, what it holds as JSON; a shard counts once both exist."""
     data, facts = shard_paths(folder, shard)
     features = builder.info.features
+    serializer = ExampleSerializer(features.get_serialized_info())
     entries, skipped, count = [], [], 0
     with atomic_file(data) as partial:
         # TFDS's own setting: every record can be read alone.
@@ -79,8 +81,10 @@ def write_shard(builder, root: Path, shard: Shard, folder: Path) -> dict[str, An
         for video in shard.videos:
             notes = _VideoNotes(builder, video, count)
             for frame, stored in _examples(builder, root, video, skipped):
-                notes.add(frame, stored, features)
-                writer.write(features.serialize_example(features.encode_example(stored)))
+                notes.add(frame, stored)
+                record = serializer.get_tf_example(features.encode_example(stored))
+                # Without this, protobuf orders a record's fields differently in every process.
+                writer.write(record.SerializeToString(deterministic=True))
                 count += 1
             if notes.length:  # a video of damaged frames only leaves no entry
                 entries.append(dataclasses.asdict(notes.entry()))
@@ -123,7 +127,7 @@ class _VideoNotes:
         self.visible: dict[int, list[int]] = defaultdict(list)
         self.names: dict[int, tuple[str, bool]] = {}
 
-    def add(self, frame, stored, features) -> None:
+    def add(self, frame, stored) -> None:
         if not self.length:
             image = archive.check_image(stored["image"], frame.image)
             self.size = image

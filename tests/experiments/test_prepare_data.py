@@ -1,0 +1,68 @@
+"""The launcher: flags, messages, exit status."""
+
+import pytest
+
+from experiments import prepare_data
+from tests.tfds_builders import reading
+from tfds_builders import registry
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (dict(), "--dataset is missing"),
+        (dict(dataset="nothing", data_dir="x"), "--dataset: expected one of .*davis_folder"),
+        (dict(dataset="davis_folder/big", data_dir="x", manual_dir="."), "has configs unnamed"),
+        (dict(dataset="davis_folder", manual_dir="."), "--data_dir is missing"),
+        (dict(dataset="davis_folder", data_dir="x"), "--manual_dir is missing(.|\n)*JPEGImages/"),
+        (
+            dict(dataset="davis_folder", data_dir="x", manual_dir="nowhere"),
+            "nowhere: no such folder",
+        ),
+        (dict(dataset="generated", data_dir="x", manual_dir="."), "needs no archive"),
+        (dict(dataset="generated", data_dir="x", side=8), "--side: expected at least 32"),
+    ],
+)
+def test_senseless_flags_are_named(values, message):
+    with pytest.raises(ValueError, match=message):
+        prepare_data.run(reading.flags(**values))
+
+
+def test_list_names_every_set():
+    status, text = reading.run(list=True)
+    assert status == 0
+    assert [line.split(":")[0] for line in text.splitlines()] == list(registry.NAMES)
+
+
+def test_fake_then_check_then_build_then_nothing_to_do(tmp_path):
+    archive, data = tmp_path / "archive", tmp_path / "data"
+    status, text = reading.run(dataset="davis_folder", fake=archive)
+    assert status == 0, text
+    with pytest.raises(ValueError, match="expected a new or empty folder"):
+        prepare_data.run(reading.flags(dataset="davis_folder", fake=archive))
+    values = dict(dataset="davis_folder", manual_dir=archive)
+    status, text = reading.run(**values, check_only=True)
+    assert (status, "0 errors" in text) == (0, True)
+    assert not data.exists()
+    status, text = reading.run(**values, data_dir=data, jobs=1)
+    assert status == 0, text
+    assert f"ready in {reading.version_folder(data, 'davis_folder')}" in text
+    status, text = reading.run(**values, data_dir=data, jobs=1)
+    assert (status, "is there already" in text) == (0, True)
+
+
+def test_main_turns_errors_into_exit_status(tmp_path, capsys):
+    with pytest.raises(SystemExit) as wrong_flag:
+        prepare_data.main(["--dataset=nothing", f"--data_dir={tmp_path}"])
+    assert wrong_flag.value.code == 2
+    assert "expected one of" in capsys.readouterr().err
+    (tmp_path / "archive" / "pictures").mkdir(parents=True)
+    (tmp_path / "archive" / "pictures" / "a.txt").write_text("?")
+    with pytest.raises(SystemExit, match="no video or image of davis_folder found"):
+        prepare_data.main(
+            [
+                "--dataset=davis_folder",
+                f"--manual_dir={tmp_path / 'archive'}",
+                f"--data_dir={tmp_path / 'data'}",
+            ]
+        )

@@ -1,0 +1,200 @@
+"""Building: whole or not at all, the same after any kill, the same in parallel."""
+
+import fcntl
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.tfds_builders import reading
+from tests.tfds_builders.kit import build_tiny
+from tfds_builders import registry
+from tfds_builders.kit import build
+from tfds_builders.kit.archive import Frame, Video
+
+ROOT = Path(__file__).parents[3]
+
+
+def _files(data_dir: Path) -> dict[str, bytes]:
+    return reading.files(reading.version_folder(data_dir, "generated"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """(files, seconds) of a build that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    start = time.perf_counter()
+    build_tiny.make(str(folder))
+    return _files(folder), time.perf_counter() - start
+
+
+def _child(folder: Path, jobs: int) -> subprocess.Popen:
+    command = [sys.executable, "-m", "tests.tfds_builders.kit.build_tiny", str(folder), str(jobs)]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+
+
+def _wait_for(child: subprocess.Popen, word: str) -> None:
+    assert child.stdout is not None
+    assert word in child.stdout.readline()
+
+
+def _kill_and_resume(folder: Path, kills: int, seconds: float, seed: int, jobs: int = 1) -> int:
+    """Kills builds at random points until `kills` have hit one at work; returns finished ones."""
+    rng, hits, finished = random.Random(seed), 0, 0
+    while hits < kills:
+        target = folder / f"run{finished}"
+        child = _child(target, jobs)
+        _wait_for(child, "ready")
+        time.sleep(rng.uniform(0, seconds))
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        if list(target.rglob("dataset_info.json")):
+            finished += 1  # too late: it was done, and the next one starts from nothing
+        else:
+            hits += 1
+    child = _child(folder / f"run{finished}", jobs)
+    assert child.wait(120) == 0
+    return finished + 1
+
+
+@pytest.mark.parametrize(("kills", "seed"), [(2, 0), pytest.param(20, 1, marks=pytest.mark.slow)])
+def test_after_any_kill_the_files_are_those_of_an_undisturbed_build(
+    undisturbed, tmp_path, kills, seed
+):
+    files, seconds = undisturbed
+    runs = _kill_and_resume(tmp_path, kills, seconds, seed)
+    for number in range(runs):
+        assert _files(tmp_path / f"run{number}") == files
+        leftovers = list((tmp_path / f"run{number}").rglob("*.building"))
+        assert number < runs - 1 or not leftovers, "a finished build leaves nothing behind"
+
+
+@pytest.mark.slow
+def test_a_killed_parallel_build_goes_on_too(undisturbed, tmp_path):
+    files, seconds = undisturbed
+    runs = _kill_and_resume(tmp_path, 4, 2 * seconds, seed=2, jobs=2)
+    for number in range(runs):
+        assert _files(tmp_path / f"run{number}") == files
+
+
+def test_two_processes_build_what_one_builds(undisturbed, tmp_path):
+    build_tiny.make(str(tmp_path), jobs=2)
+    assert _files(tmp_path) == undisturbed[0]
+
+
+def test_going_on_does_not_build_again(tmp_path):
+    """Shards that are there are kept: their files are the same ones, not equal ones."""
+    lines: list[str] = []
+    builder = build_tiny.Builder(data_dir=str(tmp_path), config=build_tiny.CONFIG, say=lines.append)
+    videos = builder.found(Path())
+    shards = builder.shards(videos)
+    folder = build.building_folder(Path(builder.data_dir), str(builder.version))
+    folder.mkdir(parents=True)
+    build._start_or_resume(builder, Path(), shards, folder)
+    build.write_shard(builder, Path(), shards[0], folder)
+    before = os.stat(build.shard_paths(folder, shards[0])[0])
+    build_tiny.make(str(tmp_path), say=lines.append)
+    after = reading.version_folder(tmp_path, "generated") / (
+        f"generated-train.array_record-00000-of-{build_tiny.CONFIG.videos[0]:05d}"
+    )
+    assert after.stat().st_ino == before.st_ino
+    assert any("going on, 1 of 12 shards" in line for line in lines)
+
+
+def _davis(tmp_path: Path):
+    archive = tmp_path / "archive"
+    return archive, registry.fake("davis_folder").make(archive)
+
+
+def _builder(tmp_path: Path, archive: Path, **values):
+    kind = registry.builder_class("davis_folder")
+    config = kind.configure(kind.BUILDER_CONFIGS[0], archive)
+    return kind(data_dir=str(tmp_path / "data"), config=config, say=lambda line: None, **values)
+
+
+def test_a_changed_archive_starts_from_zero(tmp_path):
+    archive, videos = _davis(tmp_path)
+    lines: list[str] = []
+    builder = _builder(tmp_path, archive)
+    builder.say = lines.append
+    shards = builder.shards(builder.found(archive))
+    folder = build.building_folder(Path(builder.data_dir), str(builder.version))
+    folder.mkdir(parents=True)
+    build._start_or_resume(builder, archive, shards, folder)
+    build.write_shard(builder, archive, shards[0], folder)
+    (archive / videos[0].frames[0].image).touch()
+    build._start_or_resume(builder, archive, shards, folder)
+    assert not build.shard_paths(folder, shards[0])[0].exists()
+    assert any("building from zero" in line for line in lines)
+
+
+def test_a_damaged_image_stops_the_build_or_is_left_out_and_counted(tmp_path):
+    archive, videos = _davis(tmp_path)
+    bad = videos[0].frames[2].image
+    data = (archive / bad).read_bytes()
+    (archive / bad).write_bytes(data[: len(data) // 2])
+    values = dict(dataset="davis_folder", manual_dir=archive, data_dir=tmp_path / "data", jobs=1)
+    status, text = reading.run(**values)
+    assert status == 1
+    assert bad in text
+    status, text = reading.run(**values, on_corrupt="skip")
+    assert status == 0, text
+    assert "1 damaged frames were left out" in text
+    folder = reading.version_folder(tmp_path / "data", "davis_folder")
+    assert bad in json.loads((folder / build.REPORT_NAME).read_text())["skipped"][0]
+    table, records, _ = reading.read(folder)
+    assert [int(r["frame_index"]) for r in records["case00"]] == [0, 1, 2, 3]
+    assert [r["source_frame"] for r in records["case00"]][2] == b"00003"
+    assert table.splits["train"][0].length == 4
+
+
+def test_a_second_build_of_the_same_set_is_refused(tmp_path):
+    archive, _ = _davis(tmp_path)
+    builder = _builder(tmp_path, archive)
+    folder = build.building_folder(Path(builder.data_dir), str(builder.version))
+    folder.mkdir(parents=True)
+    with open(folder / "lock", "w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        status, text = reading.run(
+            dataset="davis_folder", manual_dir=archive, data_dir=tmp_path / "data", jobs=1
+        )
+    assert status == 1
+    assert "another process is building" in text
+
+
+def test_frames_shrink_to_the_side_that_is_asked_for(tmp_path):
+    archive, videos = _davis(tmp_path)
+    status, text = reading.run(
+        dataset="davis_folder", manual_dir=archive, data_dir=tmp_path / "data", jobs=1, side=32
+    )
+    assert status == 0, text
+    folder = reading.version_folder(tmp_path / "data", "davis_folder")
+    assert folder.parent.name == "own_s32"
+    table, records, _ = reading.read(folder)
+    assert (table.splits["train"][0].height, table.splits["train"][0].width) == (32, 48)
+    record, frame = records["case00"][0], videos[0].frames[0]
+    assert record["image"].shape == (32, 48, 3)
+    # Nearest neighbour at exactly half the size: the centre of a 2x2 block is one of its pixels.
+    small = record["instances"][..., 0]
+    assert frame.instances is not None
+    blocks = frame.instances.reshape(32, 2, 48, 2)
+    assert (small[:, None, :, None] == blocks).any((1, 3)).all()
+
+
+def test_single_images_share_shards_and_videos_do_not():
+    def video(name, split, frames):
+        return Video(name, split, (Frame("a", "a"),) * frames, "", name)
+
+    images = [video(str(i), "train" if i < 5 else "test", 1) for i in range(7)]
+    sizes = [(s.split, s.number, len(s.videos)) for s in build.plan(images, 3)]
+    assert sizes == [("train", 0, 3), ("train", 1, 2), ("test", 0, 2)]
+    videos = [video("a", "train", 4), video("b", "train", 2)]
+    assert [len(s.videos) for s in build.plan(videos, 1)] == [1, 1]
