@@ -19,6 +19,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "experiments").glob("*/README.md")),
     ROOT / "tfds_builders" / "README.md",
+    *sorted((ROOT / "tfds_builders").glob("*/README.md")),
 ]
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)#]*)(?:#([^)]*))?\)")
@@ -28,6 +29,7 @@ def _blocks(language):
     return [
         pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
         for page in PAGES
+        if page.parent.parent.name != "tfds_builders"  # JSON there is not a prompts file
         for number, (name, block) in enumerate(_FENCE.findall(page.read_text()))
         if name == language
     ]

@@ -1,10 +1,16 @@
 """The launcher: flags, messages, exit status."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from experiments import prepare_data
+from experiments import data_preparation
 from tests.tfds_builders import reading
 from tfds_builders import registry
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -25,7 +31,7 @@ from tfds_builders import registry
 )
 def test_senseless_flags_are_named(values, message):
     with pytest.raises(ValueError, match=message):
-        prepare_data.run(reading.flags(**values))
+        data_preparation.run(reading.options(**values))
 
 
 def test_list_names_every_set():
@@ -39,7 +45,7 @@ def test_fake_then_check_then_build_then_nothing_to_do(tmp_path):
     status, text = reading.run(dataset="davis_folder", fake=archive)
     assert status == 0, text
     with pytest.raises(ValueError, match="expected a new or empty folder"):
-        prepare_data.run(reading.flags(dataset="davis_folder", fake=archive))
+        data_preparation.run(reading.options(dataset="davis_folder", fake=archive))
     values = dict(dataset="davis_folder", manual_dir=archive)
     status, text = reading.run(**values, check_only=True)
     assert (status, "0 errors" in text) == (0, True)
@@ -51,18 +57,24 @@ def test_fake_then_check_then_build_then_nothing_to_do(tmp_path):
     assert (status, "is there already" in text) == (0, True)
 
 
-def test_main_turns_errors_into_exit_status(tmp_path, capsys):
-    with pytest.raises(SystemExit) as wrong_flag:
-        prepare_data.main(["--dataset=nothing", f"--data_dir={tmp_path}"])
-    assert wrong_flag.value.code == 2
-    assert "expected one of" in capsys.readouterr().err
+def test_the_command_ends_in_one_message_and_a_status(tmp_path):
     (tmp_path / "archive" / "pictures").mkdir(parents=True)
     (tmp_path / "archive" / "pictures" / "a.txt").write_text("?")
-    with pytest.raises(SystemExit, match="no video or image of davis_folder found"):
-        prepare_data.main(
-            [
-                "--dataset=davis_folder",
-                f"--manual_dir={tmp_path / 'archive'}",
-                f"--data_dir={tmp_path / 'data'}",
-            ]
+    for arguments, message in (
+        (["--dataset=nothing", "--data_dir=x"], "expected one of"),
+        (
+            ["--dataset=davis_folder", "--check_only", f"--manual_dir={tmp_path / 'archive'}"],
+            "no video or image of davis_folder found",
+        ),
+        (["davis_folder"], "unexpected argument davis_folder"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "experiments.prepare_data", *arguments],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
         )
+        assert done.returncode == 1
+        assert done.stderr.startswith("prepare_data: ")
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr

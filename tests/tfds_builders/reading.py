@@ -7,25 +7,24 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from experiments import prepare_data
+from experiments import data_preparation
+from experiments.data_preparation import PrepareOptions
 from surgjax.data import index
 from tfds_builders import registry
 
 
-def flags(**values):
-    """Parsed flags of prepare_data, as the command line would give them."""
-    words = [
-        f"--{name}" if value is True else f"--{name}={value}" for name, value in values.items()
-    ]
-    return prepare_data.parser().parse_args(words)
+def options(**values) -> PrepareOptions:
+    """Options as flags would give them: paths as text."""
+    texts = {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
+    return PrepareOptions(**texts)
 
 
 def run(**values) -> tuple[int, str]:
-    """(exit status, output) of prepare_data."""
+    """(exit status, output) of data_preparation."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
         try:
-            status = prepare_data.run(flags(**values))
+            status = data_preparation.run(options(**values))
         except (ValueError, RuntimeError) as error:
             print(error)
             status = 1
