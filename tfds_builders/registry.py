@@ -11,6 +11,7 @@ from types import ModuleType
 
 NAMES = (
     "davis_folder",
+    "endovis17",
     "generated",
 )
 

@@ -7,7 +7,7 @@ Errors:  a header that cannot be read becomes a finding; a file that is not ther
          check of files.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tfds_builders.kit import archive
@@ -20,13 +20,13 @@ def compare(
     root: Path,
     what: str,
     names: Iterable[str],
-    expected: tuple[int, int] | tuple[tuple[int, int], ...] | None,
+    expected: Sequence[tuple[int, int]],
     *,
     sure: bool,
 ) -> None:
-    """All images `names` (relative paths) should be `expected` (width, height), or one of several.
+    """Every image of `names` (relative paths) should have one of the `expected` sizes.
 
-    None: no size was published; the sizes found are told.
+    Nothing expected: no size was published, and those found are told.
     """
     found: set[tuple[int, int]] = set()
     for name in names:
@@ -35,15 +35,11 @@ def compare(
                 found.add(archive.size_of(root / name))
             except CorruptImage as error:
                 report.error("corrupt", name, "an image", error)
-    told = _told(found)
-    if expected is None:
-        report.fact(what, told)
-        return
-    wanted = expected if isinstance(expected[0], tuple) else (expected,)
-    wrong = found - set(wanted)
-    # Only what is wrong is compared: one of two allowed sizes alone is no difference.
-    report.compare(what, _told(wanted), told if wrong else _told(wanted), sure=sure, kind="size")
+    if found <= set(expected) or not expected:
+        report.fact(what, _told(found))
+    else:
+        report.compare(what, _told(expected), _told(found), sure=sure, kind="size")
 
 
-def _told(sizes) -> str:
+def _told(sizes: Iterable[tuple[int, int]]) -> str:
     return ", ".join(f"{width}x{height}" for width, height in sorted(sizes)) or "none"
