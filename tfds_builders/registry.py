@@ -12,6 +12,7 @@ from types import ModuleType
 NAMES = (
     "davis_folder",
     "endovis17",
+    "endovis18",
     "generated",
 )
 
