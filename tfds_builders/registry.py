@@ -14,6 +14,8 @@ NAMES = (
     "endovis17",
     "endovis18",
     "generated",
+    "ref_endovis17",
+    "ref_endovis18",
 )
 
 

@@ -115,7 +115,7 @@ class Builder(MaskBuilder):
                     table[name],
                     tuple(frames),
                     procedure="robotic nephrectomy (porcine)",
-                    patient=f"endovis18_{name}",
+                    patient=f"endovis18_{_padded(name)}",
                     fps=endovis.FPS,
                 )
             )
@@ -226,3 +226,9 @@ def _compare_table(report, path: Path, where: Path, is_scene: bool) -> None:
             continue
         if found != expected:  # the masks decide: a value that is not ours stops the build
             report.note("label", f"{where}: {what}", expected, found)
+
+
+def _padded(name: str) -> str:
+    """test_seq_1 -> test_seq_01."""
+    kind, _, number = name.rpartition("_")
+    return f"{kind}_{int(number):02d}"
