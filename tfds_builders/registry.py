@@ -16,6 +16,7 @@ NAMES = (
     "generated",
     "ref_endovis17",
     "ref_endovis18",
+    "sar_rarp50",
 )
 
 
