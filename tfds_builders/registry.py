@@ -14,6 +14,7 @@ NAMES = (
     "endovis17",
     "endovis18",
     "generated",
+    "grasp",
     "ref_endovis17",
     "ref_endovis18",
     "sar_rarp50",
