@@ -17,6 +17,7 @@ NAMES = (
     "grasp",
     "ref_endovis17",
     "ref_endovis18",
+    "robotool",
     "sar_rarp50",
 )
 
