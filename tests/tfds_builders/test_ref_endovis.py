@@ -1,4 +1,4 @@
-"""Ref-EndoVis17 and 18: sentences by hand, names of the first release, patients of the challenges."""
+"""Ref-EndoVis17 and 18: sentences by hand, first-release names, patients of the challenges."""
 
 import pytest
 
