@@ -11,7 +11,14 @@ from types import ModuleType
 
 NAMES = (
     "davis_folder",
+    "endovis17",
+    "endovis18",
     "generated",
+    "grasp",
+    "ref_endovis17",
+    "ref_endovis18",
+    "robotool",
+    "sar_rarp50",
 )
 
 

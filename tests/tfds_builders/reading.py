@@ -62,5 +62,10 @@ def fake_names() -> list[str]:
 
 
 def same(found, expected, what: str) -> None:
-    """Arrays and values of a record against what was drawn."""
+    """Arrays, values and dicts of them in a record against what was drawn."""
+    if isinstance(expected, dict):
+        assert set(found) == set(expected), what
+        for key, value in expected.items():
+            same(found[key], value, f"{what}, {key}")
+        return
     np.testing.assert_array_equal(np.asarray(found), np.asarray(expected), err_msg=what)

@@ -1,0 +1,1 @@
+"""EndoVis 2018 robotic scene segmentation: scene classes, and ISINet's instrument types."""

@@ -1,0 +1,1 @@
+"""GraSP: instrument instances on key frames of robotic prostatectomies."""

@@ -1,0 +1,1 @@
+"""Ref-EndoVis17: sentences about the instruments of EndoVis 2017."""

@@ -1,0 +1,1 @@
+"""Ref-EndoVis18: sentences about the instruments and tissues of EndoVis 2018."""

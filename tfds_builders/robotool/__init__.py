@@ -1,0 +1,1 @@
+"""RoboTool: instruments against background in images of twenty public robotic operations."""

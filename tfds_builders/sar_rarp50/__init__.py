@@ -1,0 +1,1 @@
+"""SAR-RARP50: instruments and suturing in robotic prostatectomy, one mask a second."""
