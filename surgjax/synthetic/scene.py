@@ -19,6 +19,7 @@ class Layer:
     """One piece as painted in one frame: alpha [h, w] uint8 with its corner at (x0, y0)."""
 
     index: int  # of the object in Scene.objects
+    number: int  # of the piece in that object
     piece: Piece
     x0: int
     y0: int
@@ -119,7 +120,9 @@ class Scene:
             part_ids = [p.part for _, p in seen]
             compositor.paint(image, labels, parts, painted, label, part_ids)
             if layers is not None:
-                layers += [Layer(index, p, x0, y0, alpha) for (x0, y0, _, alpha), p in seen]
+                for (x0, y0, _, alpha), piece in seen:
+                    number = next(n for n, p in enumerate(thing.pieces) if p is piece)
+                    layers.append(Layer(index, number, piece, x0, y0, alpha))
         return image, labels, parts
 
     def _tissue(self, t: int) -> np.ndarray:
