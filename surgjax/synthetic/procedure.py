@@ -194,19 +194,19 @@ def _play_hand(rng, hand, phases, targets, config, tray, acts, stays) -> None:
             continue
         weights = np.array([w * _liking(kind, config) for kind, _, _, w in lines])
         kind, verb, target, _ = lines[rng.choice(len(lines), p=weights / weights.sum())]
-        tool = tray.setdefault(Tool(kind, hand), len(tray))
-        if held is not None and held != tool:
+        if held is not None and held != tray.get(Tool(kind, hand)):
             stays.append((held, time, 0.0, 1.0, False))
             held, time = None, time + RAMP + int(rng.integers(2, 10))
         if held is None:
             if time >= total:
                 return
-            stays.append((tool, time, 1.0, 0.0, True))
-            held, time = tool, time + RAMP
+            held = tray.setdefault(Tool(kind, hand), len(tray))
+            stays.append((held, time, 1.0, 0.0, True))
+            time += RAMP
         length = int(rng.integers(config.act_frames[0], config.act_frames[1] + 1))
-        acts.append(Act(tool, time, time + length - 1, verb, target))
+        acts.append(Act(held, time, time + length - 1, verb, target))
         time += length + int(rng.integers(5, 12))
-        time, held = _pause(rng, tool, time, total, config, stays)
+        time, held = _pause(rng, held, time, total, config, stays)
 
 
 def _liking(kind: str, config) -> float:
