@@ -153,9 +153,10 @@ class Scenes:
     def holds(self, text: str) -> np.ndarray:
         """[T, O]: of which objects the sentence is true, frame by frame."""
         found = _SENTENCE.fullmatch(text)
-        if found is None:
+        part = found.groupdict() if found else {}
+        nouns = " ".join(part.get(key) or "" for key in ("noun", "target", "other"))
+        if found is None or set(nouns.split()) & {"is", "are", "that", "the", "on", "at"}:
             raise ValueError(f"No sentence of the grammar: {text!r}.")
-        part = found.groupdict()
         true = self.noun(part["noun"]).copy()
         if part["size"]:
             true &= self._size(part["size"], part["noun"])
