@@ -73,7 +73,7 @@ def _distance(mask: np.ndarray) -> np.ndarray:
 def _tight(rng, mask, habit, size):
     inside = _distance(mask)[mask > 0]
     margin = 1.0 + habit * rng.uniform(0.01, 0.03) * size
-    return (mask > 0) & (_distance(mask) > min(margin, np.quantile(inside, 0.66)))
+    return (mask > 0) & (_distance(mask) >= min(margin, np.quantile(inside, 0.66)))
 
 
 def _loose(rng, mask, habit, size):

@@ -107,10 +107,14 @@ def _organs(rng, num_frames, side, config, targets):
     return organs, places
 
 
-def _envelope(act: Act, num_frames: int) -> np.ndarray:
-    """[T]: 0 outside the act, 1 in its middle, easing over a quarter of it at either end."""
-    length = act.last - act.first + 1
-    x = (np.arange(num_frames) - act.first + 0.5) / (0.25 * length)
+def _span(act: Act, num_frames: int) -> np.ndarray:
+    """The frames of an act that are in the clip."""
+    return np.arange(max(0, act.first), min(num_frames, act.last + 1))
+
+
+def _envelope(act: Act, time: np.ndarray) -> np.ndarray:
+    """How far into its action an act is: 1 in its middle, easing over a quarter at either end."""
+    x = (time - act.first + 0.5) / (0.25 * (act.last - act.first + 1))
     x = np.clip(np.minimum(x, 4 - x), 0, 1)
     return x * x * (3 - 2 * x)
 
@@ -120,9 +124,9 @@ def _pulls(rng, num_frames, side, script, targets) -> dict[str, np.ndarray]:
     pulls = {name: np.zeros((num_frames, 2)) for name in targets}
     for act in script.acts:
         way, force = rng.uniform(0, 2 * np.pi), _MANNERS[act.verb][3] * rng.uniform(0.5, 1) * side
-        if act.last >= 0 and force:
-            step = force * np.array((np.cos(way), np.sin(way)))
-            pulls[act.target] += _envelope(act, num_frames)[:, None] * step
+        time = _span(act, num_frames)
+        step = force * np.array((np.cos(way), np.sin(way)))
+        pulls[act.target][time] += _envelope(act, time)[:, None] * step
     return pulls
 
 
@@ -181,42 +185,45 @@ def _jaw_length(thing: SceneObject) -> float:
 
 def _aim(rng, acts, num_frames, side, places, pulls) -> np.ndarray:
     """Where the tip wants to be, [T, 2]: at the place of each act, on the way between them."""
-    time, aim = np.arange(num_frames), np.zeros((num_frames, 2))
-    keys, spots = [], []
+    time, keys, spots = np.arange(num_frames), [], []
     for act in acts:
         middle, radius = places[act.target]
-        spot = middle + _unit(rng.uniform(0, 2 * np.pi)) * radius * rng.uniform(0, 0.55)
-        spots.append(spot + pulls[act.target])
+        spots.append(middle + _unit(rng.uniform(0, 2 * np.pi)) * radius * rng.uniform(0, 0.55))
         keys += [act.first, act.last]
-    position = np.interp(time, keys, np.repeat(np.arange(len(acts)), 2) if acts else [])
+    names = list(pulls)
+    pulled = np.stack([pulls[name] for name in names])
+    target = np.array([names.index(act.target) for act in acts])
+    position = np.interp(time, keys, np.repeat(np.arange(len(acts)), 2))
     index = np.minimum(position.astype(int), len(acts) - 1)
+    after = np.minimum(index + 1, len(acts) - 1)
     x = (position - index)[:, None]
     ease = x * x * (3 - 2 * x)
-    stack = np.stack(spots)
-    aim = stack[index, time] * (1 - ease)
-    aim += stack[np.minimum(index + 1, len(acts) - 1), time] * ease
+    spots = np.stack(spots)
+    aim = (spots[index] + pulled[target[index], time]) * (1 - ease)
+    aim += (spots[after] + pulled[target[after], time]) * ease
     for act in acts:
         stroke, period, _, _ = _MANNERS[act.verb]
-        turn = 2 * np.pi / period * time + rng.uniform(0, 2 * np.pi)
+        span = _span(act, num_frames)
+        turn = 2 * np.pi / period * span + rng.uniform(0, 2 * np.pi)
         wave = np.stack([np.sin(turn), 0.6 * np.sin(0.7 * turn + 1)], -1)
-        aim += _envelope(act, num_frames)[:, None] * wave * stroke * side
+        aim[span] += _envelope(act, span)[:, None] * wave * stroke * side
     return aim + motion.tremor(rng, num_frames, 2, 0.0015 * side, 9)
 
 
 def _opening(rng, acts, num_frames, config) -> np.ndarray:
     """Angle between the jaws, [T]: a little open on the way, then as the verb asks."""
-    time = np.arange(num_frames)
     wide = rng.uniform(0.5, 1.0) * config.jaw_opening[1]
     opening = np.full(num_frames, 0.25 * wide)
     for act in acts:
         manner, period = _MANNERS[act.verb][2], _MANNERS[act.verb][1]
-        share, x = _envelope(act, num_frames), (time - act.first) / (act.last - act.first + 1)
+        time = _span(act, num_frames)
+        x = (time - act.first) / (act.last - act.first + 1)
         wave = 0.5 - 0.5 * np.cos(2 * np.pi * time / period)
         target = {
-            "hold": 0.08 * wide * np.ones(num_frames),
+            "hold": np.full(len(time), 0.08 * wide),
             "nibble": wide * (0.15 + 0.4 * wave),
             "snip": wide * wave,
             "squeeze": wide * np.clip(1.4 - 1.8 * x, 0.1, 1.0),
         }[manner]
-        opening += share * (target - opening)
+        opening[time] += _envelope(act, time) * (target - opening[time])
     return opening
