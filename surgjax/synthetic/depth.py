@@ -102,17 +102,15 @@ class DepthModel:
     def _instrument(self, thing: SceneObject, t: int, mask, seen, tissue) -> np.ndarray:
         """Its plane, lifted as a whole over what is `seen` so far, and nowhere below it."""
         side = self.scene.side
+        grid_x, grid_y = self.scene.grid
         shaft = next(piece for piece in thing.pieces if piece.part == SHAFT)
         row = np.linalg.inv(shaft.matrices[t])[2]  # proportional to inverse depth
         tip = _tip(thing, t)
         x, y = np.clip(np.rint(tip), 0, side - 1).astype(int)
         hover = max(thing.height * self.mm_per_px, _CLEARANCE)
-        slope = row / (row @ (*tip, 1.0)) / (tissue[y, x] - hover)
-        grid_y, grid_x = np.mgrid[0:side, 0:side].astype(np.float32)
-        plane = slope.astype(np.float32) @ np.stack([grid_x, grid_y, np.ones_like(grid_x)]).reshape(
-            3, -1
-        )
-        plane = plane.reshape(side, side) + self._lift(plane.reshape(side, side), mask, seen)
+        slope = (row / (row @ (*tip, 1.0)) / (tissue[y, x] - hover)).astype(np.float32)
+        plane = slope[0] * grid_x + slope[1] * grid_y + slope[2]
+        plane = plane + self._lift(plane, mask, seen)
         return np.minimum(1 / plane, seen - _STEP)
 
     def _lift(self, plane, mask, seen) -> np.float32:

@@ -39,9 +39,7 @@ def forward(scene: Scene, t: int, owner: np.ndarray, next_owner: np.ndarray):
         return np.zeros((side, side, 2), np.float32), np.zeros((side, side), bool)
     flow, inside = _of_tissue(scene, t)
     pieces = [piece for thing in scene.objects for piece in thing.pieces]
-    for number in np.unique(owner):
-        if number in (0, RIM):
-            continue
+    for number in np.flatnonzero(np.bincount(owner.ravel())[1 : len(pieces) + 1]) + 1:
         matrices = pieces[number - 1].matrices
         step = matrices[t + 1] @ np.linalg.inv(matrices[t])
         rows, columns = np.nonzero(owner == number)
@@ -49,7 +47,7 @@ def forward(scene: Scene, t: int, owner: np.ndarray, next_owner: np.ndarray):
         moved = points @ step.T
         flow[rows, columns] = moved[:, :2] / moved[:, 2:] - points[:, :2]
     flow[owner == RIM] = 0
-    grid_y, grid_x = np.mgrid[0:side, 0:side].astype(np.float32)
+    grid_x, grid_y = scene.grid
     x, y = np.rint(grid_x + flow[..., 0]).astype(int), np.rint(grid_y + flow[..., 1]).astype(int)
     valid = (x >= 0) & (x < side) & (y >= 0) & (y < side) & (owner != RIM)
     valid &= next_owner[y.clip(0, side - 1), x.clip(0, side - 1)] == owner
@@ -58,7 +56,6 @@ def forward(scene: Scene, t: int, owner: np.ndarray, next_owner: np.ndarray):
 
 def _of_tissue(scene: Scene, t: int):
     """Flow of the canvas, and where it is no mirror image of itself from beyond its border."""
-    side = scene.side
     map_x, map_y = scene.canvas_map(t)
     height, width = scene.canvas.shape[:2]
     inside = (map_x >= 0) & (map_x <= width - 1) & (map_y >= 0) & (map_y <= height - 1)
@@ -67,12 +64,9 @@ def _of_tissue(scene: Scene, t: int):
     still_y = matrix[1, 0] * map_x + matrix[1, 1] * map_y + matrix[1, 2]
     x, y = still_x, still_y
     if scene.breath is not None:  # solves x + level * breath(x) = still_x
-        level = np.float32(scene.breath_phase[t + 1])
+        breath = np.float32(scene.breath_phase[t + 1]) * np.stack(scene.breath, -1)
         for _ in range(_ROUNDS):
-            push_x, push_y = (
-                cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-                for field in scene.breath
-            )
-            x, y = still_x - level * push_x, still_y - level * push_y
-    grid_y, grid_x = np.mgrid[0:side, 0:side].astype(np.float32)
+            push = cv2.remap(breath, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            x, y = still_x - push[..., 0], still_y - push[..., 1]
+    grid_x, grid_y = scene.grid
     return np.stack([x - grid_x, y - grid_y], -1), inside

@@ -37,6 +37,8 @@ class Scene:
 
     def __init__(self, rng, num_frames: int, side: int, config):
         self.side, self.num_frames = side, num_frames
+        rows, columns = np.mgrid[0:side, 0:side].astype(np.float32)
+        self.grid = columns, rows  # x and y of every pixel
         strange = rng.random() < config.p_wild_scene
         config = config.replace(p_wild_colour=config.p_wild_colour if strange else 0.02)
         moving = num_frames > 1 or config.operation
@@ -55,6 +57,7 @@ class Scene:
         self.shadow_way = light / (np.linalg.norm(light) + 1e-6)
         self.shadow_strength = rng.uniform(0.15, 0.9) * (rng.random() < config.p_shadow)
         self.shadow_softness = noise.log_uniform(rng, (0.004, 0.03)) * side
+        self._maps: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self.stage = None
         if config.operation:
             self.stage = operation.set_stage(rng, num_frames, side, config, self.carry)
@@ -135,13 +138,22 @@ class Scene:
         )
 
     def canvas_map(self, t: int) -> tuple[np.ndarray, np.ndarray]:
-        """Which canvas pixel each frame pixel shows: x and y, each [S, S] float32."""
-        side = self.side
+        """Which canvas pixel each frame pixel shows: x and y, each [S, S] float32, not to change.
+
+        The last two frames are kept: painting, depth and flow ask for the same ones.
+        """
+        if t not in self._maps:
+            while len(self._maps) > 1:
+                del self._maps[next(iter(self._maps))]
+            self._maps[t] = self._draw_map(t)
+        return self._maps[t]
+
+    def _draw_map(self, t: int) -> tuple[np.ndarray, np.ndarray]:
         inverse = np.linalg.inv(self.canvas_matrices[t])
-        grid_y, grid_x = np.mgrid[0:side, 0:side].astype(np.float32)
+        grid_x, grid_y = self.grid
         if self.breath is not None:
-            grid_x += np.float32(self.breath_phase[t]) * self.breath[0]
-            grid_y += np.float32(self.breath_phase[t]) * self.breath[1]
+            grid_x = grid_x + np.float32(self.breath_phase[t]) * self.breath[0]
+            grid_y = grid_y + np.float32(self.breath_phase[t]) * self.breath[1]
         map_x = inverse[0, 0] * grid_x + inverse[0, 1] * grid_y + inverse[0, 2]
         map_y = inverse[1, 0] * grid_x + inverse[1, 1] * grid_y + inverse[1, 2]
         return map_x.astype(np.float32), map_y.astype(np.float32)
