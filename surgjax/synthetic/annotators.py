@@ -9,10 +9,10 @@ Axes:    label_map [H, W] or label_maps [T, H, W], uint8, 0 is background.
 Units:   errors grow with the object: a share of the square root of its area, in pixels.
 Errors:  ValueError for an unknown rater, a negative seed, or an array that is no label map.
 Differs: no rater stands for the truth, though a blunt one may hit it where an object is plain. IoU
-         with the truth lies in IOU_BOUNDS for objects of 400 px and more, on average over a frame. A tight rater keeps at least a third of
-         the pixels of anything; a blunt one may miss what is thin altogether. Versions of
-         neighbouring frames err independently, as people do who label frame by frame; how strongly
-         a rater errs belongs to rater and seed and stays the same.
+         with the truth lies in IOU_BOUNDS for objects of 400 px and more, on average over a frame.
+         A tight rater keeps at least a third of anything; a blunt one may miss what is thin
+         altogether. Versions of neighbouring frames err independently, as people do who label
+         frame by frame; how strongly a rater errs belongs to rater and seed and stays the same.
 """
 
 import cv2
