@@ -109,7 +109,10 @@ class Scene:
         labels = np.zeros((side, side), np.uint8)
         parts = np.zeros((side, side), np.uint8)
         for index, thing in enumerate(self.objects):
-            warped = [(compositor.warp(p.sprite, p.matrices[t], side), p) for p in thing.pieces]
+            warped = [
+                (compositor.warp(p.sprite, p.matrices[t], side, self.stage is not None), p)
+                for p in thing.pieces
+            ]
             seen: list[tuple[tuple, Piece]] = [(w, p) for w, p in warped if w is not None]
             if not seen:
                 continue
