@@ -69,9 +69,9 @@ def _lay(rng, picture, side, carry, num_frames, part=0) -> Piece:
     return Piece(picture, carry @ similarity(picture.joint_xy, drift, turn), part)
 
 
-def organ(rng, num_frames: int, side: int, config, carry) -> SceneObject:
-    """A rounded organ, or part of one at the border."""
-    name = str(rng.choice(list(ORGANS)))
+def organ(rng, num_frames: int, side: int, config, carry, name: str | None = None) -> SceneObject:
+    """A rounded organ, or part of one at the border; which one is drawn unless named."""
+    name = name or str(rng.choice(list(ORGANS)))
     base = np.array(ORGANS[name][rng.integers(len(ORGANS[name]))]) + rng.normal(0, 0.04, 3)
     if rng.random() < config.p_wild_colour:
         base = np.array(colorsys.hsv_to_rgb(*rng.uniform((0, 0.1, 0.2), (1, 0.9, 0.95))))

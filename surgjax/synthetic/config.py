@@ -67,15 +67,34 @@ class SceneConfig:
     p_jpeg: float = 0.6
     jpeg_quality: tuple[int, int] = (35, 95)
 
+    # Scripted operations, viewpoints, sites (procedure, operation, camera, sites). Off by default,
+    # and then they draw nothing.
+    operation: bool = False  # instruments follow a script of phases instead of wandering
+    phase_frames: tuple[int, int] = (60, 140)  # how long one phase lasts, where the clip allows
+    act_frames: tuple[int, int] = (18, 50)  # how long one instrument works at one place
+    p_rest: float = 0.3  # per pause between two acts: goes out of view, stays in the body
+    view_frames: tuple[int, int] = (0, 0)  # frames between changes of viewpoint; 0 for none
+    view_shift: Range = (0.0, 0.3)  # of a change of viewpoint
+    view_zoom: Range = (0.85, 1.5)  # log-uniform
+    view_rotation: Range = (-0.35, 0.35)
+    p_cut: float = 0.0  # per change of viewpoint: a cut instead of a move
+    favourite_kinds: tuple[str, ...] = ()  # instruments that a site likes,
+    favour: float = 4.0  # so many times as likely as they would be
+    white_shift: tuple[float, float, float] = (0.0, 0.0, 0.0)  # log gain of R, G, B at a site
+    detail: Range = (1.0, 1.0)  # resolution of lens and sensor as a share of the frame's
+
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, tuple) and value[0] > value[1]:
+            pair = isinstance(value, tuple) and len(value) == 2 and not isinstance(value[0], str)
+            if pair and value[0] > value[1]:
                 raise ValueError(f"SceneConfig.{field.name}: expected (low, high), found {value}.")
             if not field.name.startswith("p_"):
                 continue
             if not (isinstance(value, int | float) and 0.0 <= value <= 1.0):
                 raise ValueError(f"SceneConfig.{field.name}: expected 0..1, found {value}.")
+        if self.view_frames[1] and not self.operation:
+            raise ValueError("SceneConfig.view_frames: views change only with operation=True.")
 
     def replace(self, **changes) -> "SceneConfig":
         """The same ranges with some fields exchanged."""
@@ -109,9 +128,25 @@ _CLEAR = SceneConfig(
     jpeg_quality=(60, 95),
 )
 
+# Short operations: scripted instruments at work on named organs, the camera moves and cuts.
+_SURGERY = _CLEAR.replace(
+    operation=True,
+    min_objects=2,
+    masses=(0, 2),
+    shaft_width=(0.06, 0.16),
+    shaft_taper=(1.2, 2.2),
+    p_blood=0.3,
+    p_smoke=0.12,
+    camera_shift=(0.0, 0.03),
+    camera_rotation=(0.0, 0.03),
+    view_frames=(24, 60),
+    p_cut=0.35,
+)
+
 # Named distributions. "wide" is meant for long training that must carry far. "clear" is what a
 # small model can learn in an hour or two on two cores: natural colours, good light, few
 # distractors. "simple" is the part of "clear" with the least overlap: one or two instruments.
+# "surgery" is for what needs a story: phases, actions, cuts, instruments that leave and return.
 PRESETS: dict[str, SceneConfig] = {
     "wide": SceneConfig(),
     "clear": _CLEAR,
@@ -122,4 +157,5 @@ PRESETS: dict[str, SceneConfig] = {
         p_smoke=0.0,
         p_motion_blur=0.0,
     ),
+    "surgery": _SURGERY,
 }

@@ -22,7 +22,8 @@ class Optics:
         radius2 = (grid_x - centre[0]) ** 2 + (grid_y - centre[1]) ** 2
         fall = rng.uniform(*config.vignette)
         field = (1 - fall * np.clip(radius2 / 0.5, 0, 1) ** rng.uniform(0.6, 1.3))[..., None]
-        balance = np.exp(rng.normal(0, config.white_balance, 3)).astype(np.float32)
+        balance = rng.normal(0, config.white_balance, 3) + np.array(config.white_shift)
+        balance = np.exp(balance).astype(np.float32)
         self.gain = (field * balance).astype(np.float32)
         exposure = noise.log_uniform(rng, config.exposure)
         flicker = motion.tremor(rng, num_frames, 1, 0.02, 20)[:, 0] * (num_frames > 1)

@@ -17,11 +17,28 @@ SHAFT, WRIST, JAWS = 1, 2, 3  # values of part maps; 0 elsewhere
 
 @dataclasses.dataclass
 class Piece:
-    """One sprite and where it is in every frame; `part` is SHAFT, WRIST, JAWS or 0."""
+    """One sprite and where it is in every frame; `part` is SHAFT, WRIST, JAWS or 0.
+
+    `opens` is the side to which a jaw of a pair opens, 1 or -1; 0 for all else.
+    """
 
     sprite: sprites.Sprite
     matrices: np.ndarray
     part: int
+    opens: int = 0
+
+
+@dataclasses.dataclass
+class Pose:
+    """How an instrument stands, frame by frame: what moves its pieces; see `repose`."""
+
+    at_xy: np.ndarray  # [T, 2] end of the shaft
+    theta: np.ndarray  # [T] where the shaft points
+    angle: np.ndarray  # [T] where the wrist points
+    yaw: np.ndarray  # [T] of the jaws against the wrist
+    opening: np.ndarray  # [T] angle between the jaws
+    zoom: np.ndarray  # [T] its own size, about 1
+    hub: float  # from `at_xy` to the jaws' hinge, along the wrist
 
 
 @dataclasses.dataclass
@@ -32,6 +49,7 @@ class SceneObject:
     kind: str
     pieces: list[Piece]
     height: float  # how far above the tissue, in pixels: how far its shadow falls
+    pose: Pose | None = None  # of instruments
 
 
 def similarity(joint_xy, at_xy, angle, scale: float | np.ndarray = 1.0) -> np.ndarray:
@@ -80,12 +98,15 @@ def _wrist_path(rng, num_frames: int, side: int, config):
     return pivot * side, path * side
 
 
-def instrument(rng, num_frames: int, side: int, config, looks=None) -> SceneObject:
+def instrument(
+    rng, num_frames: int, side: int, config, looks=None, kind=None, min_length=0.0
+) -> SceneObject:
     """One random instrument and its whole movement.
 
-    `looks` (shaft and metal material) makes it resemble another of the same scene.
+    `looks` (shaft and metal material) makes it resemble another of the same scene; `kind` is drawn
+    unless given; the shaft reaches at least `min_length` back from the wrist.
     """
-    kind = str(rng.choice(jaws.KINDS, p=_kind_weights()))
+    kind = kind or str(rng.choice(jaws.KINDS, p=_kind_weights(config)))
     width = noise.log_uniform(rng, config.shaft_width) * side
     pivot, at = _wrist_path(rng, num_frames, side, config)
     toward = at - pivot
@@ -102,7 +123,7 @@ def instrument(rng, num_frames: int, side: int, config, looks=None) -> SceneObje
     body, metal = looks or draw_looks(rng, config)
     pieces = []
 
-    length = float(max(distance.max() + 0.2 * side, 1.3 * side))
+    length = float(max(distance.max() + 0.2 * side, 1.3 * side, min_length))
     shaft = sprites.shaft(rng, 1.2 * side, width, body, stained)
     lift = _taper(shaft, rng.uniform(*config.shaft_taper), length)
     shaft_piece = Piece(shaft, similarity((0, 0), at, theta, zoom) @ lift, SHAFT)
@@ -114,7 +135,7 @@ def instrument(rng, num_frames: int, side: int, config, looks=None) -> SceneObje
         bend = bend * 0.3
         has_wrist = has_wrist and rng.random() < 0.5
     angle = theta + bend * (1.0 if has_wrist else 0.15)
-    hub, wrist_piece = at, None
+    hub, reach, wrist_piece = at, 0.0, None
     wrist_width = width * rng.uniform(0.65, 1.05)
     if has_wrist:
         wrist_length = width * noise.log_uniform(rng, (0.7, 2.4))
@@ -125,13 +146,17 @@ def instrument(rng, num_frames: int, side: int, config, looks=None) -> SceneObje
         picture = sprites.solid(rng, outline, holes, joint, material, count, stained)
         wrist_piece = Piece(picture, similarity(picture.joint_xy, at, angle, zoom), WRIST)
         step = np.stack([np.cos(angle), np.sin(angle)], -1) * (zoom * 0.86 * wrist_length)[:, None]
-        hub = at + step
-    tips = _tips(rng, kind, num_frames, width, hub, angle, zoom, config, (metal, body, stained))
+        hub, reach = at + step, 0.86 * wrist_length
+    tips, yaw, opening = _tips(
+        rng, kind, num_frames, width, hub, angle, zoom, config, (metal, body, stained)
+    )
     middle = [p for p in (wrist_piece, shaft_piece) if p is not None]
     if rng.random() < 0.5:
         middle.reverse()
     pieces = [*tips[:1], *middle, *tips[1:]] if rng.random() < 0.6 else [*middle, *tips]
-    return SceneObject(jaws.NAMES.get(kind, kind), kind, pieces, rng.uniform(0.01, 0.14) * side)
+    pose = Pose(at, theta, angle, yaw, opening, zoom, reach)
+    height = rng.uniform(0.01, 0.14) * side
+    return SceneObject(jaws.NAMES.get(kind, kind), kind, pieces, height, pose)
 
 
 def draw_looks(rng, config) -> tuple[sprites.Material, sprites.Material]:
@@ -140,12 +165,45 @@ def draw_looks(rng, config) -> tuple[sprites.Material, sprites.Material]:
     return sprites.draw_material(rng, "shaft", wild), sprites.draw_material(rng, "metal", wild)
 
 
-def _kind_weights() -> np.ndarray:
+def _kind_weights(config) -> np.ndarray:
     weights = np.array([3, 2, 2, 2.5, 3, 1.2, 1, 2, 1, 0.8])
+    if config.favourite_kinds:
+        unknown = sorted(set(config.favourite_kinds) - set(jaws.KINDS))
+        if unknown:
+            raise ValueError(f"favourite_kinds: expected some of {jaws.KINDS}, found {unknown}.")
+        liked = [kind in config.favourite_kinds for kind in jaws.KINDS]
+        weights = weights * np.where(liked, config.favour, 1.0)
     return weights / weights.sum()
 
 
-def _tips(rng, kind, num_frames, width, hub, angle, zoom, config, looks) -> list[Piece]:
+def _frames_of(pose: Pose, opens: int, part: int) -> np.ndarray:
+    """[T, 3, 3]: the frame of reference that pieces of this part are fixed to."""
+    if part == SHAFT:
+        return similarity((0, 0), pose.at_xy, pose.theta, pose.zoom)
+    if part == WRIST:
+        return similarity((0, 0), pose.at_xy, pose.angle, pose.zoom)
+    along = np.stack([np.cos(pose.angle), np.sin(pose.angle)], -1)
+    hinge = pose.at_xy + along * (pose.zoom * pose.hub)[:, None]
+    turn = pose.angle + pose.yaw - opens * pose.opening / 2
+    return similarity((0, 0), hinge, turn, pose.zoom)
+
+
+def repose(thing: SceneObject, pose: Pose) -> None:
+    """Moves an instrument, in place, as `pose` says instead of as it was drawn.
+
+    Every piece keeps its place in its own part: the shaft, the wrist, or the jaw it belongs to.
+    """
+    if thing.pose is None:
+        raise ValueError(f"{thing.name!r} is no instrument: it has no pose to change.")
+    for piece in thing.pieces:
+        before = _frames_of(thing.pose, piece.opens, piece.part)[0]
+        fixed = np.linalg.inv(before) @ piece.matrices[0]
+        piece.matrices = _frames_of(pose, piece.opens, piece.part) @ fixed
+    thing.pose = pose
+
+
+def _tips(rng, kind, num_frames, width, hub, angle, zoom, config, looks):
+    """The pieces at the end, their yaw [T] and the angle [T] between them."""
     metal, body, stained = looks
     wild = config.p_wild_colour
     length = width * noise.log_uniform(rng, (0.7, 2.6))
@@ -155,7 +213,8 @@ def _tips(rng, kind, num_frames, width, hub, angle, zoom, config, looks) -> list
         look = body if rng.random() < 0.4 else sprites.draw_material(rng, "plastic", wild)
         look = metal if kind in ("hook", "suction") and rng.random() < 0.7 else look
         picture = sprites.solid(rng, outline, holes, (0.02 * length, 0), look, 0, stained)
-        return [Piece(picture, similarity(picture.joint_xy, hub, angle, zoom), JAWS)]
+        still = np.zeros(num_frames)
+        return [Piece(picture, similarity(picture.joint_xy, hub, angle, zoom), JAWS)], still, still
     thick = max(3.0, width * noise.log_uniform(rng, (0.2, 0.5)))
     outline, holes = jaws.jaw(rng, kind, length, thick)
     low, high = config.jaw_opening
@@ -171,5 +230,5 @@ def _tips(rng, kind, num_frames, width, hub, angle, zoom, config, looks) -> list
         count = int(rng.integers(0, 3)) if thick > 6 else 0
         picture = sprites.solid(rng, outline * flip, shape, joint, metal, count, stained)
         turn = angle + yaw - sign * opening / 2
-        pieces.append(Piece(picture, similarity(picture.joint_xy, hub, turn, zoom), JAWS))
-    return pieces
+        pieces.append(Piece(picture, similarity(picture.joint_xy, hub, turn, zoom), JAWS, sign))
+    return pieces, yaw, opening

@@ -49,6 +49,19 @@ def test_the_later_layer_hides_the_earlier_and_label_zero_hides_too():
     np.testing.assert_array_equal(image[3, 4], GREEN)
 
 
+def test_a_tight_warp_paints_the_same_picture():
+    slanted = np.array([[0.8, -0.6, 9], [0.6, 0.8, 2], [0, 0, 1]])
+    painted = []
+    for tight in (False, True):
+        image, labels, parts = _blank(24)
+        layer = compositor.warp(_square(RED, 9), slanted, 24, tight)
+        compositor.paint(image, labels, parts, [layer], 1, [1])
+        painted.append((image, labels, layer[3].size))
+    np.testing.assert_allclose(painted[0][0], painted[1][0], atol=1e-6)
+    np.testing.assert_array_equal(painted[0][1], painted[1][1])
+    assert painted[1][2] < painted[0][2]
+
+
 def test_half_a_pixel_of_cover_decides():
     for shift, owner in ((0.4, 1), (0.6, 0)):  # covers 0.6 or 0.4 of column 5
         image, labels, parts = _blank()
