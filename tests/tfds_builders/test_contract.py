@@ -78,7 +78,8 @@ def test_the_fake_shows_what_the_set_is_for(made):
     assert len(videos) >= 2
     if issubclass(registry.builder_class(name), MaskBuilder):
         categories = {c for v in videos for f in v.frames for c in f.objects.values()}
-        assert len(categories) >= min(2, len(registry.builder_class(name).CATEGORIES or "xx"))
+        known = registry.builder_class(name).CATEGORIES  # a property where configs differ
+        assert len(categories) >= (min(2, len(known)) if isinstance(known, dict) else 2)
         assert any(
             f.instances is not None and (f.instances == 0).any() for v in videos for f in v.frames
         )

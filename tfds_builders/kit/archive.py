@@ -137,6 +137,40 @@ def look_up_colours(
     return look_up(packed, names, path)
 
 
+_REACH = 110  # a quarter of the way from black to white
+_BLOCK = 9  # pixels; more than a JPEG block of 8 can blur
+
+
+def lossy_labels(path: Path, table: dict[tuple[int, int, int], int]) -> np.ndarray:
+    """[H, W] uint8 from a label image that was saved as JPEG: every pixel takes the nearest colour.
+
+    Compression blurs borders between colours, so pixels that lie between two are expected there.
+    An area of `_BLOCK` x `_BLOCK` pixels, each farther than `_REACH` from every colour of the
+    table, is no border: LabelError. Grey images count as colours of three equal channels.
+    """
+    labels = read_labels(path)
+    if labels.dtype != np.uint8:
+        raise LabelError(f"{path}: expected 8 bits a channel, found {labels.dtype}.")
+    if labels.ndim == 2:
+        labels = np.repeat(labels[..., None], 3, -1)
+    pixels = labels.astype(np.int32)
+    distances = np.stack([((pixels - colour) ** 2).sum(-1) for colour in table])
+    far = (distances.min(0) > _REACH**2).astype(np.uint8)
+    block = cv2.erode(far, np.ones((_BLOCK, _BLOCK), np.uint8), borderValue=0)
+    if block.any():
+        y, x = np.argwhere(block)[0]
+        raise LabelError(
+            f"{path}: unknown label colour {tuple(labels[y, x].tolist())} around x {x}, y {y}; "
+            f"expected {_some(list(table))}."
+        )
+    return np.array(list(table.values()), np.uint8)[distances.argmin(0)]
+
+
+def binary_labels(path: Path) -> np.ndarray:
+    """[H, W] uint8, 1 where a black and white mask is white; JPEG noise is expected."""
+    return lossy_labels(path, {(0, 0, 0): 0, (255, 255, 255): 1})
+
+
 def shrink(data: bytes, side: int | None) -> bytes:
     """The encoded image with its shorter side at most `side` pixels (JPEG quality 95), or as is."""
     if side is None:
