@@ -12,6 +12,7 @@ from types import ModuleType
 NAMES = (
     "davis_folder",
     "generated",
+    "kvasir_seg",
     "polypgen",
 )
 

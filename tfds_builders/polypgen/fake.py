@@ -39,7 +39,7 @@ def _draw_images(root: Path, seed: int) -> list[FakeVideo]:
                 root / f"data_{centre}/images_{centre}/{stem}.jpg",
                 root / f"data_{centre}/masks_{centre}/{stem.rstrip('_')}_mask.jpg",
                 frames[t],
-                (maps[t] == 1) & (centre != "C4"),  # C4 has images without a polyp
+                fake.biggest(maps[t]) & (centre != "C4"),  # C4 has images without a polyp
                 root,
             )
             videos.append(FakeVideo(f"{centre}_{stem}", SPLITS[centre], [frame]))
@@ -56,7 +56,7 @@ def _draw_sequences(root: Path, seed: int) -> list[FakeVideo]:
             stem = f"{number}_endocv2021_positive_{t}"
             image = folder / f"images_{name}" / f"{stem}.jpg"
             mask = folder / f"masks_{name}" / f"{stem}_mask.jpg"
-            polyp = (maps[picture] == 1) & (t != 110)
+            polyp = fake.biggest(maps[picture]) & (t != 110)
             made.append(_draw(image, mask, frames[picture], polyp, root))
         (folder / f"masks_{name}" / "stray.txt").write_text("polyp 1 2 3 4\n")  # as in the archive
         videos.append(FakeVideo(name, split, [made[0], made[2], made[1], made[3]]))
