@@ -10,6 +10,7 @@ import importlib
 from types import ModuleType
 
 NAMES = (
+    "cvc_clinicdb",
     "davis_folder",
     "generated",
     "kvasir_seg",

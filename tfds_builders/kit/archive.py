@@ -6,6 +6,7 @@ Units:   time_s in seconds of the source video; sizes as (width, height) in pixe
 Errors:  ArchiveError and its kinds; each names the file, what was expected and what was found.
 """
 
+import contextlib
 import dataclasses
 import io
 from collections.abc import Sequence
@@ -70,6 +71,15 @@ def size_of(path: Path) -> tuple[int, int]:
             return picture.size
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise CorruptImage(f"{path}: not an image that can be read ({error}).") from error
+
+
+def image_sizes(root: Path, videos: Sequence[Video]) -> list[tuple[int, int]]:
+    """The distinct sizes of all frames, from their headers; unreadable files are left to building."""
+    found = set()
+    for name in sorted({frame.image for video in videos for frame in video.frames}):
+        with contextlib.suppress(CorruptImage):
+            found.add(size_of(root / name))
+    return sorted(found)
 
 
 def check_image(data: bytes, path: Path | str) -> tuple[int, int]:
