@@ -10,6 +10,7 @@ import importlib
 from types import ModuleType
 
 NAMES = (
+    "bkai_igh",
     "cvc_clinicdb",
     "davis_folder",
     "generated",

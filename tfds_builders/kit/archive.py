@@ -74,7 +74,7 @@ def size_of(path: Path) -> tuple[int, int]:
 
 
 def image_sizes(root: Path, videos: Sequence[Video]) -> list[tuple[int, int]]:
-    """The distinct sizes of all frames, from their headers; unreadable files are left to building."""
+    """Distinct sizes of all frames, from their headers; unreadable files are left to building."""
     found = set()
     for name in sorted({frame.image for video in videos for frame in video.frames}):
         with contextlib.suppress(CorruptImage):
