@@ -11,6 +11,7 @@ from types import ModuleType
 
 NAMES = (
     "bkai_igh",
+    "cadis",
     "cvc_clinicdb",
     "davis_folder",
     "generated",
