@@ -12,6 +12,7 @@ from types import ModuleType
 NAMES = (
     "bkai_igh",
     "cadis",
+    "cataract1k",
     "cvc_clinicdb",
     "davis_folder",
     "generated",
