@@ -18,6 +18,7 @@ NAMES = (
     "generated",
     "kvasir_seg",
     "polypgen",
+    "single_background",
 )
 
 
