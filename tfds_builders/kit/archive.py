@@ -163,9 +163,14 @@ def lossy_labels(path: Path, table: dict[tuple[int, int, int], int]) -> np.ndarr
         raise LabelError(f"{path}: expected 8 bits a channel, found {labels.dtype}.")
     if labels.ndim == 2:
         labels = np.repeat(labels[..., None], 3, -1)
-    pixels = labels.astype(np.int32)
-    distances = np.stack([((pixels - colour) ** 2).sum(-1) for colour in table])
-    far = (distances.min(0) > _REACH**2).astype(np.uint8)
+    nearest = np.full(labels.shape[:2], 3 * 255**2, np.int32)  # squared
+    result = np.zeros(labels.shape[:2], np.uint8)
+    for colour, value in table.items():
+        squares = (np.arange(256, dtype=np.int32)[:, None] - colour) ** 2  # [256, 3]
+        distance = sum(squares[:, c].take(labels[..., c]) for c in range(3))
+        np.copyto(result, np.uint8(value), where=distance < nearest)
+        nearest = np.minimum(nearest, distance)
+    far = (nearest > _REACH**2).astype(np.uint8)
     block = cv2.erode(far, np.ones((_BLOCK, _BLOCK), np.uint8), borderValue=0)
     if block.any():
         y, x = np.argwhere(block)[0]
@@ -173,7 +178,7 @@ def lossy_labels(path: Path, table: dict[tuple[int, int, int], int]) -> np.ndarr
             f"{path}: unknown label colour {tuple(labels[y, x].tolist())} around x {x}, y {y}; "
             f"expected {_some(list(table))}."
         )
-    return np.array(list(table.values()), np.uint8)[distances.argmin(0)]
+    return result
 
 
 def binary_labels(path: Path) -> np.ndarray:
