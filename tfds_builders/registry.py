@@ -10,15 +10,22 @@ import importlib
 from types import ModuleType
 
 NAMES = (
+    "bkai_igh",
+    "cadis",
+    "cataract1k",
+    "cvc_clinicdb",
     "davis_folder",
     "endovis17",
     "endovis18",
     "generated",
     "grasp",
+    "kvasir_seg",
+    "polypgen",
     "ref_endovis17",
     "ref_endovis18",
     "robotool",
     "sar_rarp50",
+    "single_background",
 )
 
 

@@ -6,6 +6,7 @@ Units:   time_s in seconds of the source video; sizes as (width, height) in pixe
 Errors:  ArchiveError and its kinds; each names the file, what was expected and what was found.
 """
 
+import contextlib
 import dataclasses
 import io
 from collections.abc import Sequence
@@ -72,6 +73,15 @@ def size_of(path: Path) -> tuple[int, int]:
         raise CorruptImage(f"{path}: not an image that can be read ({error}).") from error
 
 
+def image_sizes(root: Path, videos: Sequence[Video]) -> list[tuple[int, int]]:
+    """Distinct sizes of all frames, from their headers; unreadable files are left to building."""
+    found = set()
+    for name in sorted({frame.image for video in videos for frame in video.frames}):
+        with contextlib.suppress(CorruptImage):
+            found.add(size_of(root / name))
+    return sorted(found)
+
+
 def check_image(data: bytes, path: Path | str) -> tuple[int, int]:
     """Decodes to the last row, which OpenCV does not insist on; returns (width, height)."""
     try:
@@ -135,6 +145,45 @@ def look_up_colours(
         colours = [(value >> 16, value >> 8 & 255, value & 255) for value in unknown]
         raise LabelError(f"{path}: unknown label colour {_some(colours)}.")
     return look_up(packed, names, path)
+
+
+_REACH = 110  # a quarter of the way from black to white
+_BLOCK = 9  # pixels; more than a JPEG block of 8 can blur
+
+
+def lossy_labels(path: Path, table: dict[tuple[int, int, int], int]) -> np.ndarray:
+    """[H, W] uint8 from a label image that was saved as JPEG: every pixel takes the nearest colour.
+
+    Compression blurs borders between colours, so pixels that lie between two are expected there.
+    An area of `_BLOCK` x `_BLOCK` pixels, each farther than `_REACH` from every colour of the
+    table, is no border: LabelError. Grey images count as colours of three equal channels.
+    """
+    labels = read_labels(path)
+    if labels.dtype != np.uint8:
+        raise LabelError(f"{path}: expected 8 bits a channel, found {labels.dtype}.")
+    if labels.ndim == 2:
+        labels = np.repeat(labels[..., None], 3, -1)
+    nearest = np.full(labels.shape[:2], 3 * 255**2, np.int32)  # squared
+    result = np.zeros(labels.shape[:2], np.uint8)
+    for colour, value in table.items():
+        squares = (np.arange(256, dtype=np.int32)[:, None] - colour) ** 2  # [256, 3]
+        distance = sum(squares[:, c].take(labels[..., c]) for c in range(3))
+        np.copyto(result, np.uint8(value), where=distance < nearest)
+        nearest = np.minimum(nearest, distance)
+    far = (nearest > _REACH**2).astype(np.uint8)
+    block = cv2.erode(far, np.ones((_BLOCK, _BLOCK), np.uint8), borderValue=0)
+    if block.any():
+        y, x = np.argwhere(block)[0]
+        raise LabelError(
+            f"{path}: unknown label colour {tuple(labels[y, x].tolist())} around x {x}, y {y}; "
+            f"expected {_some(list(table))}."
+        )
+    return result
+
+
+def binary_labels(path: Path) -> np.ndarray:
+    """[H, W] uint8, 1 where a black and white mask is white; JPEG noise is expected."""
+    return lossy_labels(path, {(0, 0, 0): 0, (255, 255, 255): 1})
 
 
 def shrink(data: bytes, side: int | None) -> bytes:

@@ -71,6 +71,12 @@ def as_classes(instances: np.ndarray, classes: Sequence[int]) -> np.ndarray:
     return table[instances]
 
 
+def biggest(instances: np.ndarray) -> np.ndarray:
+    """[H, W] bool: the object that covers most of the map; it must show one."""
+    values, counts = np.unique(instances[instances > 0], return_counts=True)
+    return instances == values[counts.argmax()]
+
+
 def write_image(path: Path, image_u8: np.ndarray) -> np.ndarray:
     """Writes RGB by the suffix (JPEG, PNG, TIFF); returns what a reader will see."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,1 @@
+"""BKAI-IGH NeoPolyp: neoplastic and non-neoplastic polyps, single images."""

@@ -1,0 +1,1 @@
+"""Kvasir-SEG: polyps in colonoscopy, 1,000 single images."""

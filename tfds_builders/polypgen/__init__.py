@@ -1,0 +1,1 @@
+"""PolypGen: polyps in colonoscopy from six centres, single images and sequences."""
