@@ -10,6 +10,7 @@ import importlib
 from types import ModuleType
 
 NAMES = (
+    "cholecseg8k",
     "davis_folder",
     "generated",
 )
