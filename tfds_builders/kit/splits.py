@@ -57,6 +57,6 @@ def cholec80_patient(number: int) -> str:
 
 
 def cholec80_global(patients: Iterable[str]) -> dict[str, dict[str, str]]:
-    """The named split `global`: {"global": {patient: split}}, the same in every set of the family."""
+    """The named split `global` as {"global": {patient: split}}: one table for the whole family."""
     table = {name: cholec80_family(int(name.rpartition("_")[2])) for name in sorted(set(patients))}
     return {"global": table}
