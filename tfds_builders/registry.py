@@ -13,6 +13,7 @@ NAMES = (
     "cholecinstanceseg",
     "cholecseg8k",
     "davis_folder",
+    "dsad",
     "endoscapes2023",
     "generated",
 )
