@@ -10,6 +10,7 @@ import importlib
 from types import ModuleType
 
 NAMES = (
+    "autolaparo",
     "cholecinstanceseg",
     "cholecseg8k",
     "davis_folder",
