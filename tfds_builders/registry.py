@@ -11,6 +11,7 @@ from types import ModuleType
 
 NAMES = (
     "autolaparo",
+    "cholec80",
     "cholecinstanceseg",
     "cholecseg8k",
     "davis_folder",
