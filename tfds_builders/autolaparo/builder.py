@@ -85,7 +85,7 @@ class Builder(MaskBuilder):
             numbers = tuple(frame.note for frame in video.frames)
             if numbers != FRAME_NUMBERS:
                 report.note("layout", f"clip {video.video_id}", FRAME_NUMBERS, numbers)
-        sizes.compare(report, root, "size", (f.image for f in frames), [SIZE], sure=False)
+        sizes.compare(report, root, "size", (f.image for f in frames), [SIZE], sure=True)
 
     def truth(self, root: Path, video: Video, frame: Frame, opened: Any) -> FrameTruth:
         path = root / frame.labels[0]

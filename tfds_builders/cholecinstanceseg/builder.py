@@ -96,14 +96,15 @@ class Builder(MaskBuilder):
         shared_ids = 0
         for video in videos:
             try:
-                annotations = _read(root, video)
+                size, annotations = _read(root, video)
             except LabelError as error:
                 report.error("label", video.video_id, "known labels", error)
                 continue
             except ArchiveError as error:
                 report.error("corrupt", video.video_id, "annotations that can be read", error)
                 continue
-            result = _agreement(video, annotations)
+            masks = [annotation.masks(size, SHRINK) for annotation in annotations]
+            result = identity.agreement(masks, _adjacent(video))
             agreed[video.note] += result
             policies[video.note]["group_id" if result.is_stable else "overlap"] += 1
             counts[video.note] += sum(len(a.polygons) for a in annotations)
@@ -118,19 +119,19 @@ class Builder(MaskBuilder):
         report.fact("sequences in which two classes share an id", shared_ids)
 
     def open_frames(self, root: Path, video: Video) -> Iterator[tuple[Frame, bytes, Any]]:
-        annotations = _read(root, video)
-        masks = [annotation.masks(SHRINK) for annotation in annotations]
+        size, annotations = _read(root, video)
+        masks = [annotation.masks(size, SHRINK) for annotation in annotations]
         adjacent = _adjacent(video)
         stable = identity.agreement(masks, adjacent).is_stable
         numbers = identity.by_id(masks) if stable else identity.by_overlap(masks, adjacent)
         policy = "group_id" if stable else "overlap"
         for frame, annotation, named in zip(video.frames, annotations, numbers, strict=True):
-            yield frame, (root / frame.image).read_bytes(), (annotation, named, policy)
+            yield frame, (root / frame.image).read_bytes(), (size, annotation, named, policy)
 
     def truth(self, root: Path, video: Video, frame: Frame, opened: Any) -> FrameTruth:
-        annotation, numbers, policy = opened
-        instances = np.zeros((annotation.height, annotation.width), np.uint16)
-        for key, mask in annotation.masks().items():
+        size, annotation, numbers, policy = opened
+        instances = np.zeros(size[::-1], np.uint16)
+        for key, mask in annotation.masks(size).items():
             instances[mask] = numbers[key]
         shown = np.unique(archive.shrink_labels(instances, self.side))
         groups = {number: group for (_, group), number in numbers.items()}
@@ -163,26 +164,26 @@ def _video(root: Path, folder: Path, split: str, number: int, part: str) -> Vide
     )
 
 
-def _read(root: Path, video: Video) -> list[labelme.Annotation]:
-    """Every annotation of a sequence; they must be of one size to be compared."""
+def _read(root: Path, video: Video) -> tuple[tuple[int, int], list[labelme.Annotation]]:
+    """(width, height) of the sequence, and its annotations, which must be of that one size.
+
+    Where no file says it, the first image's header does; each image is compared when it is read.
+    """
     annotations = [labelme.read(root / frame.labels[0], NAMES) for frame in video.frames]
-    first = annotations[0]
-    for frame, other in zip(video.frames, annotations, strict=True):
-        if (other.width, other.height) != (first.width, first.height):
+    told = [annotation.size for annotation in annotations if annotation.size]
+    size = told[0] if told else archive.size_of(root / video.frames[0].image)
+    for frame, annotation in zip(video.frames, annotations, strict=True):
+        if annotation.size not in (None, size):
             raise LabelError(
-                f"{root / frame.labels[0]}: wrong size: {other.width}x{other.height}; the "
-                f"sequence begins with {first.width}x{first.height}."
+                f"{root / frame.labels[0]}: wrong size: {annotation.size}, in a sequence of {size} "
+                "(width, height)."
             )
-    return annotations
+    return size, annotations
 
 
 def _adjacent(video: Video) -> list[bool]:
     times = [frame.time_s for frame in video.frames]
     return [t > 0 and times[t] - times[t - 1] <= MAX_GAP_S for t in range(len(times))]
-
-
-def _agreement(video: Video, annotations: list[labelme.Annotation]) -> Agreement:
-    return identity.agreement([a.masks(SHRINK) for a in annotations], _adjacent(video))
 
 
 def _tell_identity(report, part: str, found: Agreement, policies: Counter) -> None:

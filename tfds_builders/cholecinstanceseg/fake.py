@@ -47,7 +47,8 @@ def _sequence(root: Path, name: str, seed: int) -> FakeVideo:
             truth[drawn == value] = numbers[value]
         image, label = f"{base}/img_dir/{stem}.png", f"{base}/ann_dir/{stem}.json"
         seen = fake.write_image(root / image, images[t])
-        _write(root / label, f"img_dir/{stem}.png", drawn.shape, ids, polygons)
+        size = drawn.shape if step == 1 else (None, None)  # many files of the set do not tell it
+        _write(root / label, f"img_dir/{stem}.png", size, ids, polygons)
         shown = [value for value in polygons if (drawn == value).any()]
         names = {numbers[value]: ids[value][0] for value in shown}
         groups = [ids[value][1] for value in sorted(shown, key=lambda v: numbers[v])]

@@ -22,15 +22,14 @@ NO_ID = -1  # group_id null
 
 @dataclasses.dataclass(frozen=True)
 class Annotation:
-    """One frame: size of its image, and polygons [N, 2] of each instance in the file's order."""
+    """One frame: polygons [N, 2] of each instance, in the file's order."""
 
-    width: int
-    height: int
+    size: tuple[int, int] | None  # (width, height) as the file says; many files do not say it
     polygons: dict[Key, list[np.ndarray]]
 
-    def masks(self, shrink: int = 1) -> Masks:
-        """Instance masks, at 1/shrink of the size."""
-        height, width = -(-self.height // shrink), -(-self.width // shrink)
+    def masks(self, size: tuple[int, int], shrink: int = 1) -> Masks:
+        """Instance masks of an image of `size`, at 1/shrink of it."""
+        width, height = (-(-length // shrink) for length in size)
         result: Masks = {}
         for key, polygons in self.polygons.items():
             result[key] = np.zeros((height, width), bool)
@@ -41,7 +40,7 @@ class Annotation:
 
 def read(path: Path, names: tuple[str, ...]) -> Annotation:
     """The polygons of a file; several polygons may make one instance."""
-    value = json_files.read(path, keys=("shapes", "imageHeight", "imageWidth"))
+    value = json_files.read(path, keys=("shapes",))
     polygons: dict[Key, list[np.ndarray]] = {}
     for number, shape in enumerate(value["shapes"]):
         where = f"{path}: shape {number}"
@@ -60,4 +59,6 @@ def read(path: Path, names: tuple[str, ...]) -> Annotation:
             raise LabelError(f"{where}: expected points [N, 2], found shape {points.shape}.")
         group = NO_ID if shape["group_id"] is None else int(shape["group_id"])
         polygons.setdefault((name, group), []).append(points)
-    return Annotation(int(value["imageWidth"]), int(value["imageHeight"]), polygons)
+    width, height = value.get("imageWidth"), value.get("imageHeight")
+    size = None if width is None or height is None else (int(width), int(height))
+    return Annotation(size, polygons)

@@ -81,6 +81,14 @@ def video_list(path: Path) -> set[int]:
         raise ArchiveError(f"{path}: expected a video number per line ({error}).") from error
 
 
+def segmented(folder: Path) -> set[str]:
+    """Names of the frames with a mask: those of Seg50's COCO file; empty if there is none."""
+    path = folder / "annotation_coco.json"
+    if not path.is_file():
+        return set()
+    return {str(item["file_name"]) for item in json_files.read(path, keys=("images",))["images"]}
+
+
 def read_split(folder: Path) -> dict[str, FrameLabels]:
     """{file name: labels} from a split's COCO files: boxes, and CVS of the frames rated."""
     boxes: dict[str, list[Box]] = {}

@@ -29,7 +29,19 @@ SIZE = (854, 480)
 SOURCE_FPS = 25.0
 SPLITS = ("train", "val", "test")
 VIDEOS = {"train": 120, "val": 41, "test": 40}
+FRAMES = {"train": 36_694, "val": 12_372, "test": 9747}
 SEG_VIDEOS = {"train": 30, "val": 10, "test": 10}
+SHARED = {  # video: operation of Cholec80 or CholecT50, by CAMMA's analysis of overlaps
+    1: 67,
+    2: 68,
+    3: 70,
+    4: 71,
+    7: 72,
+    10: 96,
+    33: 110,
+    121: 66,
+    127: 103,
+}
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -47,6 +59,7 @@ class Builder(MaskBuilder):
     MANUAL_DOWNLOAD_INSTRUCTIONS = instructions(FOLDER)
     KNOWN_FILES = (
         "*_seg/*",
+        "all/*",
         "12_5/*",
         "25/*",
         "insseg/*",
@@ -92,7 +105,7 @@ class Builder(MaskBuilder):
             if not (root / split).is_dir():
                 continue
             labels = annotations.read_split(root / split)
-            segmented = {path.stem for path in (root / f"{split}_seg").glob("*.jpg")}
+            segmented = annotations.segmented(root / f"{split}_seg")
             listed = annotations.video_list(root / f"{split}_seg_vids.txt")
             for number, paths in _by_video(root / split).items():
                 if table.get(str(number)) != split:
@@ -109,9 +122,15 @@ class Builder(MaskBuilder):
         return videos
 
     def named_splits(self, videos):
-        """`seg50`: the videos of Endoscapes-Seg50, as the archive lists them."""
+        """`seg50`: the videos of Endoscapes-Seg50, as the archive lists them.
+
+        `global`: the official split, but nine operations stand where the Cholec80 family has them.
+        """
         seg50 = {video.video_id: video.split for video in videos if video.note[1]}
-        return {**super().named_splits(videos), **({"seg50": seg50} if seg50 else {})}
+        whole = {video.patient: video.split for video in videos}
+        shared = [patient for patient in whole if patient.startswith("cholec80_")]
+        whole.update(splits.cholec80_global(shared)["global"])
+        return {"global": whole, **({"seg50": seg50} if seg50 else {})}
 
     def check(self, root, videos, report):
         frames = [frame for video in videos for frame in video.frames]
@@ -125,6 +144,8 @@ class Builder(MaskBuilder):
             for split, expected in VIDEOS.items():
                 count = sum(video.split == split for video in videos)
                 report.compare(f"videos in {split}", expected, count, sure=True)
+                count = sum(len(video.frames) for video in videos if video.split == split)
+                report.compare(f"frames in {split}", FRAMES[split], count, sure=False)
         count = sum(frame.is_annotated for frame in frames)
         report.compare("frames with a mask", 493, count, sure=True)
         for split, expected in SEG_VIDEOS.items():
@@ -193,7 +214,7 @@ def _by_video(folder: Path) -> dict[int, list[Path]]:
 
 def _frame(root: Path, path: Path, labels: dict[str, FrameLabels], segmented: set[str]) -> Frame:
     mask = root / "semseg" / f"{path.stem}.png"
-    has_mask = path.stem in segmented or mask.is_file()
+    has_mask = path.name in segmented or mask.is_file()
     return Frame(
         path.relative_to(root).as_posix(),
         path.stem,
@@ -207,6 +228,6 @@ def _frame(root: Path, path: Path, labels: dict[str, FrameLabels], segmented: se
 def _video(name: str, split: str, frames: list[Frame], note: Any) -> Video:
     steps = [b.time_s - a.time_s for a, b in zip(frames, frames[1:], strict=False)]
     fps = 1 / float(np.median(steps)) if steps else 1.0
-    return Video(
-        name, split, tuple(frames), "cholecystectomy", f"endoscapes_{name}", fps=fps, note=note
-    )
+    shared = SHARED.get(int(name))
+    patient = splits.cholec80_patient(shared) if shared else f"endoscapes_{name}"
+    return Video(name, split, tuple(frames), "cholecystectomy", patient, fps=fps, note=note)

@@ -21,7 +21,8 @@ CATEGORY_NAMES = [name.replace(" ", "_") for name in NAMES]
 def make(root: Path, seed: int = 0) -> list[FakeVideo]:
     """Four videos: masks on frames 0 and 3 of those in Seg50, boxes there, CVS on 0, 2, 4."""
     videos: dict[str, FakeVideo] = {}
-    files = {split: ([], [], []) for split in ("train", "val", "test")}  # images, boxes, CVS
+    # images with boxes, boxes, images with CVS, images with masks
+    files = {split: ([], [], [], []) for split in ("train", "val", "test")}
     for place, (name, (split, in_seg50)) in enumerate(VIDEOS.items()):
         images, maps, _ = fake.scene(seed + place, FRAMES, 64, 96)
         frames = [
@@ -29,8 +30,8 @@ def make(root: Path, seed: int = 0) -> list[FakeVideo]:
             for t in range(FRAMES)
         ]
         videos[name] = FakeVideo(name, split, frames)
-    for split, (boxed, boxes, rated) in files.items():
-        _write_lists(root, split, boxed, boxes, rated)
+    for split, lists in files.items():
+        _write_lists(root, split, *lists)
     label_map = {"background": 0, **{name: k for k, name in enumerate(CATEGORY_NAMES, 1)}}
     (root / "seg_label_map.txt").write_text(json.dumps(label_map))
     (root / "all_metadata.csv").write_text("vid,frame\n")
@@ -52,6 +53,8 @@ def _frame(root, name, split, in_seg50, t, image_u8, instances, files) -> FakeFr
         files[2].append({"id": len(files[2]), "file_name": f"{stem}.jpg", **tags})
     if has_mask:
         fake.write_labels(root / mask, np.stack([labels] * 3, -1))
+        files[3].append({"id": len(files[3]), "file_name": f"{stem}.jpg"})
+    if in_seg50:  # every frame of such a video, with a mask or without
         (root / f"{split}_seg").mkdir(exist_ok=True)
         shutil.copy(root / image, root / f"{split}_seg/{stem}.jpg")
     extra.update(has_cvs=has_cvs, cvs=np.array(cvs, np.float32))
@@ -71,7 +74,7 @@ def _no_boxes(instances: np.ndarray) -> dict:
 
 def _boxes(instances: np.ndarray, files, file_name: str, t: int) -> dict:
     """Adds a frame's boxes to the COCO lists; frame 3 has its masks as run-length codes."""
-    boxed, boxes, _ = files
+    boxed, boxes = files[:2]
     identity = len(boxed)
     height, width = instances.shape
     boxed.append(dict(id=identity, file_name=file_name, height=height, width=width))
@@ -106,15 +109,17 @@ def _boxes(instances: np.ndarray, files, file_name: str, t: int) -> dict:
     }
 
 
-def _write_lists(root: Path, split: str, boxed, boxes, rated) -> None:
+def _write_lists(root: Path, split: str, boxed, boxes, rated, masked) -> None:
     categories = [dict(id=k, name=name) for k, name in enumerate(CATEGORY_NAMES)]
     coco = dict(images=boxed, annotations=boxes, categories=categories)
     (root / split / "annotation_coco.json").write_text(json.dumps(coco))
     coco = dict(images=rated, annotations=[], categories=categories)
     (root / split / "annotation_ds_coco.json").write_text(json.dumps(coco))
     (root / split / "annotation_coco_vid.json").write_text("{}")
+    coco = dict(images=masked, annotations=[], categories=categories)
+    (root / f"{split}_seg" / "annotation_coco.json").write_text(json.dumps(coco))
     members = [name for name, (place, in_seg50) in VIDEOS.items() if place == split and in_seg50]
-    (root / f"{split}_seg_vids.txt").write_text("".join(f"{name}\n" for name in members))
+    (root / f"{split}_seg_vids.txt").write_text("".join(f"{int(name):.18e}\n" for name in members))
 
 
 def breaks(videos: list[FakeVideo]) -> list[Break]:

@@ -49,7 +49,13 @@ def test_the_small_config_holds_the_frames_with_masks(tmp_path):
     folder = reading.version_folder(tmp_path / "data", "endoscapes2023")
     table, records, _ = reading.read(folder)
     assert {name: len(found) for name, found in records.items()} == {"4": 2, "126": 2, "165": 2}
-    assert table.named == {"train_seg50": ("4",), "val_seg50": ("126",), "test_seg50": ("165",)}
+    assert table.named == {
+        "train_seg50": ("4",),
+        "val_seg50": ("126",),
+        "test_seg50": ("165",),
+        "val_global": ("4", "126"),  # video 4 is operation 71 of Cholec80
+        "test_global": ("165",),
+    }
     assert all(record["is_annotated"] for found in records.values() for record in found)
 
 
