@@ -14,6 +14,7 @@ NAMES = (
     "cholec80",
     "cholecinstanceseg",
     "cholecseg8k",
+    "cholectrack20",
     "davis_folder",
     "dsad",
     "endoscapes2023",
