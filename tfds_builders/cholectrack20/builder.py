@@ -146,14 +146,14 @@ def _is_mixed_up(folder: Path, annotation: Annotation) -> bool:
 
 
 def _video(root: Path, folder: Path, split: str, annotation: Annotation) -> Video:
+    labels = _json(folder).relative_to(root).as_posix()
     movies = sorted(folder.glob("*.mp4"))
     has_frames = (folder / "Frames").is_dir() or not movies
     frames = []
     for number, tools in annotation.frames.items():
         image = folder / "Frames" / f"{number:06d}.png" if has_frames else movies[0]
-        names = [path.relative_to(root).as_posix() for path in (image, _json(folder))]
-        time_s = (number - 1) / SOURCE_FPS
-        frames.append(Frame(names[0], str(number), (names[1],), time_s=time_s, note=tools))
+        name, time_s = image.relative_to(root).as_posix(), (number - 1) / SOURCE_FPS
+        frames.append(Frame(name, str(number), (labels,), time_s=time_s, note=tools))
     return Video(
         folder.name,
         split,

@@ -15,8 +15,8 @@ from tfds_builders.kit.archive import ArchiveError
 _NAMES = {dict: "an object", list: "a list"}
 
 
-def read(path: Path, kind: type = dict, keys: tuple[str, ...] = ()) -> Any:
-    """The decoded file: an object that has all `keys`, or a list."""
+def read(path: Path, kind: type | tuple[type, ...] = dict, keys: tuple[str, ...] = ()) -> Any:
+    """The decoded file: an object (that has all `keys`), a list, or either."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -24,7 +24,9 @@ def read(path: Path, kind: type = dict, keys: tuple[str, ...] = ()) -> Any:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ArchiveError(f"{path}: not JSON ({error}).") from error
     if not isinstance(value, kind):
-        raise ArchiveError(f"{path}: expected {_NAMES[kind]}, found {type(value).__name__}.")
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        wanted = " or ".join(_NAMES[one] for one in kinds)
+        raise ArchiveError(f"{path}: expected {wanted}, found {type(value).__name__}.")
     missing = [key for key in keys if key not in value]
     if missing:
         raise ArchiveError(f"{path}: expected the keys {', '.join(keys)}; {missing[0]} is missing.")
