@@ -10,11 +10,18 @@ import importlib
 from types import ModuleType
 
 NAMES = (
+    "autolaparo",
     "bkai_igh",
     "cadis",
     "cataract1k",
+    "cholec80",
+    "cholecinstanceseg",
+    "cholecseg8k",
+    "cholectrack20",
     "cvc_clinicdb",
     "davis_folder",
+    "dsad",
+    "endoscapes2023",
     "endovis17",
     "endovis18",
     "generated",

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments import prepare_data
+from experiments import data_preparation
 from tests.tfds_builders import drawn, reading
 from tfds_builders.single_background import builder, fake
 
@@ -15,8 +15,8 @@ def archive(tmp_path):
 
 
 def configured(archive, name="single_background"):
-    flags = reading.flags(manual_dir=archive, data_dir=archive.parent / "data", jobs=1)
-    return prepare_data.make_builder(name, flags)
+    options = reading.options(manual_dir=archive, data_dir=archive.parent / "data", jobs=1)
+    return data_preparation.make_builder(name, options)
 
 
 def test_pseudo_videos_are_what_the_generator_draws_in_two_processes_too(archive, tmp_path):

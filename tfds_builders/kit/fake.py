@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 from PIL import Image
 
 from surgjax.synthetic import SceneConfig, generate_clip
+from tfds_builders.kit import video_files
 
 
 @dataclasses.dataclass
@@ -83,6 +85,29 @@ def write_image(path: Path, image_u8: np.ndarray) -> np.ndarray:
     if not cv2.imwrite(str(path), image_u8[..., ::-1]):
         raise RuntimeError(f"OpenCV could not write {path}.")
     return read_image(path)
+
+
+def write_video(path: Path, frames_u8: Sequence[np.ndarray], fps: int) -> None:
+    """Writes RGB frames as MPEG-4, with loss; `read_video` tells what a builder will see."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=fps)
+        stream.height, stream.width = frames_u8[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for frame in frames_u8:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def read_video(path: Path, numbers: Sequence[int]) -> list[np.ndarray]:
+    """RGB of the JPEGs that builders store of these frames."""
+    images = []
+    for _, data in video_files.jpegs(path, numbers):
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise RuntimeError(f"OpenCV could not decode a frame of {path}.")
+        images.append(np.ascontiguousarray(image[..., ::-1]))
+    return images
 
 
 def read_image(path: Path) -> np.ndarray:

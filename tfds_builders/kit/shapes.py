@@ -51,6 +51,24 @@ def coco_segmentation(value: Any, height: int, width: int, where: str) -> np.nda
     return coco_mask.decode(code).astype(bool)
 
 
+def boxes_inside(boxes_xyxy: Any, width: int, height: int, where: str, tolerance: float = 0.02):
+    """[N, 4] float32 boxes cut off at the image's border.
+
+    LabelError for a box that leaves the image by more than `tolerance` of its size, or is empty.
+    """
+    boxes = np.asarray(boxes_xyxy, np.float32).reshape(-1, 4)
+    limit = np.array([width, height, width, height], np.float32)
+    inside = np.clip(boxes, 0, limit)
+    bad = (np.abs(boxes - inside) > tolerance * limit).any(-1)
+    bad |= (inside[:, 2:] <= inside[:, :2]).any(-1)
+    if bad.any():
+        raise LabelError(
+            f"{where}: box {boxes[bad][0].tolist()} (x y x y) does not lie in the {width}x{height} "
+            "image."
+        )
+    return inside
+
+
 def encode_rle(mask: np.ndarray) -> dict[str, Any]:
     """[H, W] bool as a compressed COCO code that JSON can hold."""
     code: Any = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))

@@ -8,6 +8,7 @@ Differs: `official.txt` is what is built on disk. Any other file NAME.txt holds 
          the same records, called `<split>_NAME` (see surgjax.data.index.SetIndex).
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from tfds_builders.kit.archive import ArchiveError
@@ -48,3 +49,14 @@ def cholec80_family(number: int) -> str:
     Source: the split table of CholecInstanceSeg, which covers the most videos; the rest trains.
     """
     return read(_CHOLEC80_FAMILY).get(f"{number:02d}", "train")
+
+
+def cholec80_patient(number: int) -> str:
+    """The name that every data set of the Cholec80 family gives to a video's patient."""
+    return f"cholec80_{number:02d}"
+
+
+def cholec80_global(patients: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The named split `global` as {"global": {patient: split}}: one table for the whole family."""
+    table = {name: cholec80_family(int(name.rpartition("_")[2])) for name in sorted(set(patients))}
+    return {"global": table}

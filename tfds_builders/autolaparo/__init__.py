@@ -1,0 +1,1 @@
+"""AutoLaparo, task 3: instruments and uterus in clips of laparoscopic hysterectomy."""

@@ -1,0 +1,1 @@
+"""Cholec80: phases and tools of eighty laparoscopic cholecystectomies."""

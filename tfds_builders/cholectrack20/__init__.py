@@ -1,0 +1,1 @@
+"""CholecTrack20: tools with three kinds of tracks in twenty laparoscopic cholecystectomies."""

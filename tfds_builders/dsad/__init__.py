@@ -1,0 +1,1 @@
+"""DSAD: eleven abdominal organs in images of robot-assisted rectal surgery."""

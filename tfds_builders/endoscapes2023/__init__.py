@@ -1,0 +1,1 @@
+"""Endoscapes2023: masks, boxes and critical view of safety in laparoscopic cholecystectomy."""
