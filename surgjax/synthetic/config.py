@@ -67,6 +67,14 @@ class SceneConfig:
     p_jpeg: float = 0.6
     jpeg_quality: tuple[int, int] = (35, 95)
 
+    # Looks of the preset "surgery". By default each draws nothing at all from the generator, so
+    # that the older presets keep their bytes.
+    layout: str = ""  # "" free tissue, "any", or a name in landscape.LAYOUTS
+    p_blood_pool: float = 0.0
+    p_trickle: float = 0.0
+    p_scorch: float = 0.0
+    p_machined: float = 0.0  # instruments of worked metal, insulated shafts, jointed wrists
+
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -121,5 +129,13 @@ PRESETS: dict[str, SceneConfig] = {
         p_thread=0.0,
         p_smoke=0.0,
         p_motion_blur=0.0,
+    ),
+    "surgery": SceneConfig(
+        layout="any",
+        p_blood_pool=0.3,
+        p_trickle=0.25,
+        p_scorch=0.2,
+        p_machined=1.0,
+        p_wild_scene=0.0,
     ),
 }

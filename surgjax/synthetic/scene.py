@@ -8,7 +8,7 @@ Units:   pixels of the frame; time in frames.
 import cv2
 import numpy as np
 
-from surgjax.synthetic import anatomy, compositor, instruments, motion, noise, tissue
+from surgjax.synthetic import anatomy, compositor, instruments, landscape, motion, noise, tissue
 from surgjax.synthetic.instruments import Piece
 
 
@@ -22,7 +22,11 @@ class Scene:
         moving = num_frames > 1
         margin = int(0.09 * side) if moving else 0
         size = side + 2 * margin
-        self.canvas = tissue.background(rng, size, size, config)
+        self.ground = landscape.draw(rng, size, config) if config.layout else None
+        if self.ground is None:
+            self.canvas = tissue.background(rng, size, size, config)
+        else:
+            self.canvas = self.ground.canvas
         self.carry = self._camera(rng, num_frames, side, config)
         place = np.eye(3)
         place[:2, 2] = -margin
