@@ -14,7 +14,7 @@ import dataclasses
 import cv2
 import numpy as np
 
-from surgjax.synthetic import noise, shading, surfaces, wounds
+from surgjax.synthetic import capillaries, noise, shading, surfaces, wounds
 
 
 @dataclasses.dataclass
@@ -46,6 +46,7 @@ class Ground:
         self.y = cosine * y - sine * x + 0.5
         self._turn, self._mirror = turn, mirror
         self.seats: list[Seat] = []
+        self._skins: dict[str, surfaces.Skin] = {}
         self.lamp = shading.draw_lamp(rng, self.side, width, height)
         self.canvas = self.colour
 
@@ -58,10 +59,17 @@ class Ground:
         way = np.arctan2(np.sin(angle), self._mirror * np.cos(angle)) + self._turn
         self.seats.append(Seat(name, px, py, way, length * self.side))
 
+    def skin(self, rng, kind: str) -> surfaces.Skin:
+        """The surface of one kind of tissue: mostly the same wherever it shows in one body."""
+        if kind not in self._skins or rng.random() < 0.2:
+            self._skins[kind] = surfaces.SKINS[kind](rng, self.height, self.width)
+        return self._skins[kind]
+
     def cover(self, rng, kind: str, depth: float = 0.0) -> None:
         """One tissue everywhere, at some depth."""
-        skin = surfaces.SKINS[kind](rng, self.height, self.width)
-        self.colour, self.relief, self.gloss = skin.colour, skin.relief, skin.gloss
+        skin = self.skin(rng, kind)
+        self.colour, self.relief = skin.colour.copy(), skin.relief.copy()
+        self.gloss = skin.gloss.copy()
         self.depth[:] = depth
 
     def lay(self, rng, inside, kind: str, *, rim: float, depth: float = 0.0, lift: float = 1.0):
@@ -70,18 +78,37 @@ class Ground:
         Its border is rounded over `rim` (a fraction of the side) and keeps light from what is
         below, most in the cleft beside it.
         """
-        skin = surfaces.SKINS[kind](rng, self.height, self.width)
-        share = noise.smoothstep(inside, -0.9, 0.9 + 0.004 * self.side)
-        reach = rng.uniform(0.02, 0.07) * self.side
-        dark = rng.uniform(0.45, 0.9) * np.exp(np.minimum(inside, 0) / reach)
-        self.colour *= (1 - dark)[..., None] + dark[..., None] * np.float32((0.16, 0.05, 0.06))
+        skin = self.skin(rng, kind)
+        soft = 0.9 + self.side * (noise.log_uniform(rng, (0.002, 0.03)))
+        share = noise.smoothstep(inside, -0.9, soft)
+        self._shade(rng, inside)
         radius = max(rim * self.side, 1.5)
         x = np.clip(inside / radius, 0, 1)
-        dome = lift * radius * np.sqrt(np.clip(1 - (1 - x) ** 2, 0, 1))
+        # Steep but never upright at its border: an upright one would be outlined in black.
+        dome = lift * radius * (1 - cv2.pow(1 - x, rng.uniform(1.5, 2.1))) * rng.uniform(0.5, 0.9)
+        relief = self._below() + dome + skin.relief
         self.colour += share[..., None] * (skin.colour - self.colour)
-        self.relief += share * (dome + skin.relief - self.relief)
+        self.relief += share * (relief - self.relief)
         self.gloss += share * (skin.gloss - self.gloss)
         self.depth += share * (depth - self.depth)
+
+    def _below(self) -> np.ndarray:
+        """The lie of the land on which a new sheet comes to rest: the relief without its detail."""
+        small = cv2.resize(self.relief, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA)
+        small = cv2.GaussianBlur(small, (0, 0), 0.06 * self.side / 8)
+        return cv2.resize(small, (self.width, self.height), interpolation=cv2.INTER_CUBIC)
+
+    def _shade(self, rng, inside) -> None:
+        """Darkens and reddens the cleft beside a sheet, more on one side, in places not at all."""
+        reach = noise.log_uniform(rng, (0.012, 0.08)) * self.side
+        dark = np.exp(np.minimum(inside, 0) / reach)
+        shift_x, shift_y = rng.normal(0, 0.35, 2) * reach
+        move = np.array([[1, 0, shift_x], [0, 1, shift_y]], np.float32)
+        size = (self.width, self.height)
+        dark = cv2.warpAffine(dark, move, size, borderMode=cv2.BORDER_REPLICATE)
+        uneven = noise.smooth_noise(rng, self.height, self.width, rng.uniform(2, 5))
+        dark *= rng.uniform(0.4, 0.85) * noise.smoothstep(uneven, -1.3, 0.8)
+        self.colour *= 1 - dark[..., None] * np.float32((0.75, 0.97, 0.95))
 
     def beyond(self, rng, x: float, y: float, angle: float, wave: float = 0.03) -> np.ndarray:
         """Signed distance past a wavy line through (x, y); positive to the side `angle` points."""
@@ -98,7 +125,8 @@ class Ground:
         u = ((self.x - x) * cosine + (self.y - y) * sine) / a
         v = ((self.y - y) * cosine - (self.x - x) * sine) / b
         radius = np.sqrt(u * u + v * v)
-        wobble = noise.fractal_noise(rng, self.height, self.width, rng.uniform(1.5, 4), 3, 0.4)
+        cells = rng.uniform(0.55, 1.1) / max(a, b)
+        wobble = noise.fractal_noise(rng, self.height, self.width, cells, 4, 0.5)
         return self.side * min(a, b) * (1 - radius + wave * wobble)
 
     def tube(self, rng, points, radius: float, wave: float = 0.1) -> np.ndarray:
@@ -119,6 +147,28 @@ class Ground:
         return radius * self.side * (1 + wave * wobble) - away
 
 
+def _tags(rng, ground: Ground, kind: str, count: int) -> None:
+    """Small lobes of fat or fibre here and there, as they hang on every organ."""
+    for _ in range(count):
+        size = noise.log_uniform(rng, (0.03, 0.12)) * rng.uniform(0.6, 1.4, 2)
+        spot = ground.blob(rng, *rng.uniform(0, 1, 2), *size, rng.uniform(0, 3), 0.45)
+        ground.lay(rng, spot, kind, rim=size.min(), lift=rng.uniform(0.3, 0.8))
+
+
+def _veil(rng, ground: Ground) -> None:
+    """The lining that runs over everything alike: a common tint, vessels that heed no border."""
+    height, width = ground.height, ground.width
+    field = noise.fractal_noise(rng, height, width, rng.uniform(1.5, 4), 3, 0.5)
+    share = rng.uniform(0.2, 0.75) * noise.smoothstep(field, -0.3, 1.3)
+    skin = ground.skin(rng, rng.choice(("peritoneum", "serosa", "fascia"), p=(0.5, 0.25, 0.25)))
+    ground.colour += share[..., None] * (skin.colour - ground.colour)
+    ground.relief += 0.7 * share * (skin.relief - ground.relief)
+    if rng.random() < 0.6:
+        cover = capillaries.trees(rng, height, width, int(rng.integers(1, 4)), rng.uniform(0.7, 1.5))
+        tone = np.float32((0.48, 0.06, 0.09))
+        ground.colour += (rng.uniform(0.3, 0.7) * cover)[..., None] * (tone - ground.colour)
+
+
 def _cholecystectomy(rng, ground: Ground) -> None:
     """Under the liver: its edge above, fat and duodenum below, the gallbladder between."""
     ground.cover(rng, rng.choice(("bed", "fascia", "peritoneum")), rng.uniform(0.1, 0.5))
@@ -129,7 +179,7 @@ def _cholecystectomy(rng, ground: Ground) -> None:
     low = ground.beyond(rng, 0.4, rng.uniform(0.6, 0.85), np.pi / 2 + rng.normal(0, 0.35), 0.045)
     ground.lay(rng, low, "fat", rim=rng.uniform(0.05, 0.16))
     if rng.random() < 0.5:
-        bed = ground.blob(rng, rng.uniform(0.35, 0.65), edge + 0.15, 0.2, 0.13, 0, 0.3)
+        bed = ground.blob(rng, rng.uniform(0.35, 0.65), edge + 0.15, 0.2, 0.13, 0, 0.35)
         ground.lay(rng, bed, "bed", rim=0.01, lift=-0.5)
     high = ground.beyond(rng, 0.5, edge, -np.pi / 2 + rng.normal(0, 0.25), 0.012)
     ground.lay(rng, high, "liver", rim=rng.uniform(0.05, 0.3), depth=rng.uniform(0, 0.15))
@@ -160,7 +210,7 @@ def _pelvis(rng, ground: Ground) -> None:
         kind = rng.choice(("peritoneum", "serosa"))
         ground.lay(rng, fold, kind, rim=rng.uniform(0.08, 0.25), depth=rng.uniform(0.05, 0.3))
     x, y = rng.uniform(0.35, 0.65), rng.uniform(0.25, 0.5)
-    dome = ground.blob(rng, x, y, rng.uniform(0.2, 0.34), rng.uniform(0.16, 0.28), 0, 0.04)
+    dome = ground.blob(rng, x, y, rng.uniform(0.2, 0.34), rng.uniform(0.16, 0.28), 0, 0.10)
     ground.lay(rng, dome, "serosa", rim=rng.uniform(0.15, 0.3), lift=rng.uniform(0.5, 1))
     low = ground.beyond(rng, 0.5, rng.uniform(0.7, 0.92), np.pi / 2 + rng.normal(0, 0.3), 0.05)
     ground.lay(rng, low, rng.choice(("folds", "fat", "serosa")), rim=rng.uniform(0.06, 0.16))
@@ -209,7 +259,7 @@ def _dome(rng, ground: Ground) -> None:
         back = ground.beyond(rng, 0.5 + 0.25 * np.cos(way), 0.5 + 0.25 * np.sin(way), way)
         ground.lay(rng, back, rng.choice(("peritoneum", "fascia")), rim=0.1, depth=0.5)
     size = rng.uniform(0.3, 0.6, 2)
-    body = ground.blob(rng, *rng.uniform(0.3, 0.7, 2), *size, rng.uniform(0, 3), 0.05)
+    body = ground.blob(rng, *rng.uniform(0.3, 0.7, 2), *size, rng.uniform(0, 3), 0.10)
     kind = rng.choice(("serosa", "gallbladder", "liver", "peritoneum"), p=(0.55, 0.15, 0.2, 0.1))
     ground.lay(rng, body, kind, rim=size.min(), lift=rng.uniform(0.35, 0.8))
     low = ground.beyond(rng, 0.5, rng.uniform(0.75, 1.0), np.pi / 2 + rng.normal(0, 0.6), 0.05)
@@ -237,6 +287,13 @@ def draw(rng, side: int, config) -> Ground:
         raise ValueError(f"SceneConfig.layout: expected one of {sorted(LAYOUTS)}, found {name!r}.")
     ground = Ground(rng, side, side)
     LAYOUTS[name](rng, ground)
+    if rng.random() < 0.5:
+        _tags(rng, ground, rng.choice(("fat", "fascia", "serosa")), int(rng.integers(1, 5)))
+    if rng.random() < 0.7:
+        _veil(rng, ground)
+    # A grain of its own keeps any surface from looking moulded.
+    grain = noise.fractal_noise(rng, side, side, rng.uniform(30, 60), 3, 0.8)
+    ground.colour *= (1 + rng.uniform(0.015, 0.06) * grain)[..., None]
     wounds.mark(rng, ground, config)
     np.clip(ground.colour, 0.008, 1.0, out=ground.colour)
     ground.canvas = shading.moist(

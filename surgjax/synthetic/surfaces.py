@@ -31,7 +31,7 @@ def tint(rng, *tones, spread: float = 0.035) -> np.ndarray:
     """One of the tones, or a mix of two, lighter or darker by chance."""
     first, second = (np.array(tones[rng.integers(len(tones))]) for _ in range(2))
     tone = first + rng.random() * (second - first)
-    tone = tone * np.exp(rng.normal(0, 0.16)) + rng.normal(0, spread, 3)
+    tone = tone * np.exp(rng.normal(0, 0.14)) + rng.normal(0, spread, 3) * (1, 0.8, 0.8)
     return np.clip(tone, 0.03, 0.95).astype(np.float32)
 
 
@@ -107,12 +107,13 @@ def fat(rng, height: int, width: int) -> Skin:
     colour = _plain(tone, height, width)
     _drift(rng, colour, tint(rng, (0.80, 0.42, 0.28), (0.90, 0.72, 0.46)), 4, 0.6)
     large = tissue.lobules(rng, height, width)
-    small = _lobes(rng, height, width, int(rng.integers(150, 520)))
+    small = _lobes(rng, height, width, int(noise.log_uniform(rng, (60, 400))))
     crease = np.clip(1.15 - large, 0, 1) ** 3 + 0.45 * np.clip(1.1 - small, 0, 1) ** 3
-    _blend(colour, rng.uniform(0.3, 0.75) * np.clip(crease, 0, 1), tone * (0.62, 0.36, 0.30))
+    _blend(colour, rng.uniform(0.2, 0.6) * np.clip(crease, 0, 1), tone * (0.72, 0.44, 0.38))
     _supply(rng, colour, rng.uniform(0.8, 1.6), rng.uniform(0.2, 0.6))
     _mottle(rng, colour, 30, 0.03)
-    relief = side * (rng.uniform(0.02, 0.05) * large + rng.uniform(0.004, 0.012) * small)
+    relief = side * (rng.uniform(0.015, 0.04) * large + rng.uniform(0.002, 0.008) * small)
+    relief = cv2.GaussianBlur(relief, (0, 0), side * rng.uniform(0.002, 0.007))
     return Skin(colour, relief, _even(height, width, rng.uniform(0.7, 1.5)))
 
 
@@ -139,16 +140,19 @@ def folds(rng, height: int, width: int) -> Skin:
     side = max(height, width)
     tone = tint(rng, (0.80, 0.45, 0.44), (0.72, 0.40, 0.42), (0.66, 0.50, 0.50), (0.82, 0.56, 0.46))
     colour = _plain(tone, height, width)
-    cells = rng.uniform(3.5, 8)
-    phase = noise.fractal_noise(rng, height, width, cells, 2, 0.35)
-    ridge = np.abs(np.cos(rng.uniform(2.0, 3.6) * phase))
-    if rng.random() < 0.6:  # cross-creases break the bands into lobes
-        ridge = np.minimum(ridge, 0.25 + _lobes(rng, height, width, int(1.6 * cells**2)))
+    cells = rng.uniform(3, 6.5)
+    phase = noise.fractal_noise(rng, height, width, cells, 3, 0.5)
+    ridge = np.abs(np.cos(rng.uniform(1.4, 2.4) * phase))
+    if rng.random() < 0.75:  # cross-creases break the bands into lobes
+        ridge = np.minimum(ridge, 0.2 + _lobes(rng, height, width, int(rng.uniform(1.5, 4) * cells**2)))
     ridge = np.sqrt(np.clip(ridge, 0, 1))
-    _blend(colour, 0.75 * np.clip(1.05 - ridge, 0, 1) ** 2, tone * (0.60, 0.30, 0.30))
-    _blend(colour, 0.35 * noise.smoothstep(ridge, 0.7, 1.0), np.minimum(tone * 1.25, 0.95))
-    _supply(rng, colour, 1.0, rng.uniform(0.15, 0.5), rng.uniform(0, 0.3))
-    relief = side / cells * rng.uniform(0.12, 0.26) * ridge
+    crease = np.clip(1.0 - ridge, 0, 1) ** 2
+    _blend(colour, rng.uniform(0.4, 0.8) * crease, tone * (0.70, 0.32, 0.34))
+    _blend(colour, 0.25 * noise.smoothstep(ridge, 0.7, 1.0), np.minimum(tone * 1.2, 0.95))
+    _supply(rng, colour, 1.2, rng.uniform(0.3, 0.7), rng.uniform(0.1, 0.4))
+    _mottle(rng, colour, 12, 0.05)
+    relief = side / cells * rng.uniform(0.08, 0.17) * ridge
+    relief += 0.006 * side * noise.fractal_noise(rng, height, width, 12, 3, 0.5)
     return Skin(colour, relief, _even(height, width, rng.uniform(0.8, 1.7)))
 
 
@@ -158,8 +162,8 @@ def serosa(rng, height: int, width: int) -> Skin:
     tone = tint(rng, (0.80, 0.47, 0.46), (0.66, 0.46, 0.50), (0.74, 0.60, 0.60), (0.62, 0.28, 0.30))
     colour = _plain(tone, height, width)
     _drift(rng, colour, tint(rng, (0.86, 0.60, 0.55), (0.55, 0.36, 0.44)), 3, 0.7)
-    _supply(rng, colour, rng.uniform(0.7, 1.5), rng.uniform(0.15, 0.55), rng.uniform(0, 0.25))
-    _mottle(rng, colour, 18, 0.03)
+    _supply(rng, colour, rng.uniform(0.7, 1.6), rng.uniform(0.25, 0.7), rng.uniform(0.05, 0.35))
+    _mottle(rng, colour, 7, 0.06, 4)
     relief = 0.012 * side * noise.fractal_noise(rng, height, width, rng.uniform(2, 5), 3, 0.3)
     return Skin(colour, relief, _even(height, width, rng.uniform(0.5, 1.2)))
 
@@ -170,8 +174,9 @@ def peritoneum(rng, height: int, width: int) -> Skin:
     tone = tint(rng, (0.80, 0.40, 0.40), (0.76, 0.47, 0.43), (0.84, 0.56, 0.40), (0.70, 0.36, 0.40))
     colour = _plain(tone, height, width)
     _drift(rng, colour, tint(rng, (0.62, 0.25, 0.28), (0.86, 0.66, 0.48), (0.60, 0.42, 0.52)), 3, 0.8)
-    _supply(rng, colour, rng.uniform(0.9, 2.4), rng.uniform(0.4, 0.85), rng.uniform(0.1, 0.45))
-    _mottle(rng, colour, 14, 0.04)
+    for _ in range(int(rng.integers(1, 3))):
+        _supply(rng, colour, rng.uniform(0.9, 2.2), rng.uniform(0.4, 0.85), rng.uniform(0.1, 0.4))
+    _mottle(rng, colour, 7, 0.06, 4)
     relief = 0.02 * side * noise.fractal_noise(rng, height, width, rng.uniform(2, 5), 4, 0.4)
     return Skin(colour, relief, _even(height, width, rng.uniform(0.4, 1.0)))
 
@@ -222,7 +227,7 @@ def muscle(rng, height: int, width: int) -> Skin:
 def gallbladder(rng, height: int, width: int) -> Skin:
     """Pale green-grey to yellow-pink wall, smooth, with fine vessels."""
     side = max(height, width)
-    tone = tint(rng, (0.56, 0.56, 0.40), (0.50, 0.52, 0.46), (0.70, 0.56, 0.46), (0.42, 0.46, 0.36))
+    tone = tint(rng, (0.60, 0.55, 0.42), (0.55, 0.53, 0.47), (0.74, 0.56, 0.48), (0.50, 0.47, 0.38))
     colour = _plain(tone, height, width)
     _drift(rng, colour, tint(rng, (0.76, 0.56, 0.48), (0.82, 0.68, 0.42), (0.62, 0.30, 0.28)), 3, 0.7)
     _supply(rng, colour, rng.uniform(0.6, 1.2), rng.uniform(0.3, 0.7), rng.uniform(0.0, 0.3))
