@@ -61,6 +61,7 @@ class SceneConfig:
     exposure: Range = (0.65, 2.0)  # log-uniform
     gamma: Range = (0.75, 1.35)  # log-uniform
     white_balance: float = 0.1
+    saturation: Range = (0.45, 1.25)
     blur_px: Range = (0.3, 1.0)  # at 256 px; scales with the side
     p_motion_blur: float = 0.12
     noise: Range = (0.0, 0.035)
@@ -134,8 +135,23 @@ PRESETS: dict[str, SceneConfig] = {
         layout="any",
         p_blood_pool=0.3,
         p_trickle=0.25,
-        p_scorch=0.2,
+        p_scorch=0.15,
         p_machined=1.0,
         p_wild_scene=0.0,
+        instruments=(1, 3),
+        shaft_width=(0.05, 0.26),
+        p_tissue_flap=0.2,
+        p_thread=0.12,
+        p_smoke=0.0,
+        vignette=(0.0, 0.6),
+        exposure=(0.95, 1.9),
+        gamma=(0.78, 1.08),
+        white_balance=0.05,
+        saturation=(0.7, 1.2),
+        noise=(0.0, 0.016),
+        p_motion_blur=0.04,
+        p_bars=0.06,
+        p_scope_circle=0.14,
+        jpeg_quality=(45, 95),
     ),
 }

@@ -28,7 +28,7 @@ class Optics:
         flicker = motion.tremor(rng, num_frames, 1, 0.02, 20)[:, 0] * (num_frames > 1)
         self.exposure = exposure * np.exp(flicker)
         self.gamma = noise.log_uniform(rng, config.gamma)
-        saturation = rng.uniform(0.45, 1.25)
+        saturation = rng.uniform(*config.saturation)
         self.mix = (saturation * np.eye(3) + (1 - saturation) / 3).astype(np.float32)
         self.smoke = self._smoke(rng, side) if rng.random() < config.p_smoke else None
         self.smoke_drift = rng.normal(0, 0.01 * side, 2)

@@ -126,7 +126,7 @@ def tube(rng, length: float, width: float, finish: Finish, pad: int):
         if at - wide > 0:
             rgb[:, at - wide : at] *= rng.uniform(0.25, 0.7)
             rgb[:, at : at + 1] *= rng.uniform(1.1, 1.7)
-    if width > 16 and rng.random() < 0.3:
+    if width > 16 and rng.random() < 0.12:
         _print(rng, rgb, width, finish)
     return rgb, alpha
 
@@ -137,7 +137,7 @@ def _print(rng, rgb: np.ndarray, width: float, finish: Finish) -> None:
     ink = np.zeros((rows, columns), np.uint8)
     text = "".join(chr(c) for c in rng.integers(97, 123, int(rng.integers(3, 12))))
     place = (int(columns * rng.uniform(0.5, 0.85)), int(rows * rng.uniform(0.45, 0.7)))
-    cv2.putText(ink, text, place, int(rng.integers(0, 8)), width / 75, 255, 1, cv2.LINE_AA)
+    cv2.putText(ink, text, place, int(rng.integers(0, 8)), width / 95, 255, 1, cv2.LINE_AA)
     target = 0.9 if finish.colour.mean() < 0.4 else 0.08
     rgb += (ink / np.float32(255) * 0.7)[..., None] * (target - rgb)
 
@@ -170,7 +170,7 @@ def pin(rng, rgb, centre, radius: float) -> None:
     cv2.circle(rgb, at, int(radius * 16), (0.05, 0.045, 0.045), -1, cv2.LINE_AA, 4)
     head = float(rng.uniform(0.35, 1.1))
     cv2.circle(rgb, at, int(0.72 * radius * 16), (head, head, head), -1, cv2.LINE_AA, 4)
-    if radius > 2:
+    if radius > 2.5:
         glint = (at[0] - int(3 * radius), at[1] - int(4 * radius))
         cv2.circle(rgb, glint, int(0.25 * radius * 16), (1.4, 1.4, 1.4), -1, cv2.LINE_AA, 4)
         way = rng.uniform(0, np.pi)
@@ -194,7 +194,7 @@ def serrate(rng, rgb, inner, pitch: float, depth: float) -> None:
         tone = float(rng.uniform(0.02, 0.12))
         _line(rgb, [here + normal * depth, here - normal * depth], (tone,) * 3, 0.4 * pitch)
         there = here + 2 * along
-        _line(rgb, [there + normal * depth, there - normal * depth], (0.95,) * 3, 0.2 * pitch)
+        _line(rgb, [there + normal * depth, there - normal * depth], (0.75,) * 3, 0.2 * pitch)
 
 
 def wrist_parts(rng, rgb, alpha, finish: Finish) -> None:
@@ -217,7 +217,7 @@ def wrist_parts(rng, rgb, alpha, finish: Finish) -> None:
             _line(rgb, [(x0, y + 0.06 * width), (x1, y + slant + 0.06 * width)], (0.8,) * 3, 1)
     for _ in range(int(rng.integers(1, 4))):
         spot = np.array([rng.uniform(0.1, 0.95) * columns, middle + rng.uniform(-0.2, 0.2) * width])
-        pin(rng, rgb, spot, max(1.5, rng.uniform(0.08, 0.22) * width))
+        pin(rng, rgb, spot, max(1.2, rng.uniform(0.05, 0.13) * width))
     for _ in range(int(rng.integers(0, 3))):
         x = int(rng.uniform(0.1, 0.9) * columns)
         wide = max(1, columns // 24)
@@ -240,10 +240,10 @@ def part(rng, alpha, finish: Finish, outline, joint, role: str) -> np.ndarray:
     if role in ("grasper", "fenestrated", "needle_driver", "bipolar", "clip_applier", "scissors"):
         if thick > 4 and role not in ("scissors", "clip_applier"):
             inner = outline[: len(outline) // 2]
-            pitch = max(2.0, rng.uniform(0.03, 0.06) * columns)
-            serrate(rng, rgb, inner, pitch, rng.uniform(0.10, 0.22) * thick)
+            pitch = max(1.6, rng.uniform(0.018, 0.035) * columns)
+            serrate(rng, rgb, inner, pitch, rng.uniform(0.08, 0.16) * thick)
         if thick > 5:
-            pin(rng, rgb, np.asarray(joint) + (0.06 * columns, 0), 0.22 * thick)
+            pin(rng, rgb, np.asarray(joint) + (0.06 * columns, 0), 0.15 * thick)
     if role == "suction" and columns > 12:
         for at in np.arange(0.5, 0.92, rng.uniform(0.08, 0.16)):
             spot = (int(at * columns * 16), int(rows * rng.choice((0.35, 0.5, 0.65)) * 16))

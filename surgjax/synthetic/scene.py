@@ -8,7 +8,17 @@ Units:   pixels of the frame; time in frames.
 import cv2
 import numpy as np
 
-from surgjax.synthetic import anatomy, compositor, instruments, landscape, motion, noise, tissue
+from surgjax.synthetic import (
+    anatomy,
+    compositor,
+    instruments,
+    landscape,
+    motion,
+    noise,
+    organs,
+    props,
+    tissue,
+)
 from surgjax.synthetic.instruments import Piece
 
 
@@ -66,11 +76,17 @@ class Scene:
         frames, side, carry = self.num_frames, self.side, self.carry
         below = []
         for _ in range(count(config.anatomy)):
+            if self.ground is not None:
+                below.append(organs.organ(rng, self.ground, frames, self.canvas_matrices, side))
+                continue
             make = anatomy.organ if rng.random() < 0.75 else anatomy.duct
             below.append(make(rng, frames, side, config, carry))
         for _ in range(count(config.accessories)):
             if rng.random() < 0.5:
-                below.append(anatomy.accessory(rng, frames, side, config, carry))
+                if self.ground is None:
+                    below.append(anatomy.accessory(rng, frames, side, config, carry))
+                else:
+                    below.append(props.accessory(rng, frames, side, carry))
         number = max(count(config.instruments), config.min_objects - len(below))
         above = []
         looks = instruments.draw_looks(rng, config)
@@ -78,12 +94,17 @@ class Scene:
             own = looks if rng.random() < config.p_same_set else None
             above.append(instruments.instrument(rng, frames, side, config, own))
         if rng.random() < config.p_thread:
+            maker = anatomy if self.ground is None else props
             above.insert(
-                int(rng.integers(0, len(above) + 1)), anatomy.thread(rng, frames, side, carry)
+                int(rng.integers(0, len(above) + 1)), maker.thread(rng, frames, side, carry)
             )
         objects = below + above
         if rng.random() < config.p_tissue_flap:
-            objects.append(anatomy.flap(rng, frames, side, config, carry))
+            if self.ground is None:
+                objects.append(anatomy.flap(rng, frames, side, config, carry))
+            else:
+                matrices = self.canvas_matrices
+                objects.append(organs.flap(rng, self.ground, frames, matrices, side))
         return objects
 
     def render(self, t: int):

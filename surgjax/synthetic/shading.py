@@ -81,6 +81,7 @@ class Lamp:
     lean: tuple[float, float]  # offset of the lamp from the lens, in units of `reach`
     sharp: float  # exponent of the wet highlight
     fall: float  # 2 is the inverse-square law seen on a flat field
+    span: float  # pixels across the whole view, the yardstick of its films and patches
 
     def rays(self, height: int, width: int):
         """Unit vectors from the surface to the lamp, and its brightness, 1 below it."""
@@ -97,7 +98,12 @@ def draw_lamp(rng, side: int, width: int, height: int) -> Lamp:
     reach = side * noise.log_uniform(rng, (0.55, 1.6))
     lean = rng.normal(0, 0.10, 2)
     sharp, fall = noise.log_uniform(rng, (50, 260)), rng.uniform(1.2, 2.6)
-    return Lamp(float(x), float(y), reach, (float(lean[0]), float(lean[1])), sharp, fall)
+    return Lamp(float(x), float(y), reach, (float(lean[0]), float(lean[1])), sharp, fall, float(side))
+
+
+def shifted(lamp: Lamp, x0: float, y0: float) -> Lamp:
+    """The same lamp for a field whose corner lies at (x0, y0) of the first."""
+    return dataclasses.replace(lamp, x=lamp.x - x0, y=lamp.y - y0)
 
 
 def moist(rng, colour, relief, gloss, depth, lamp: Lamp) -> np.ndarray:
@@ -115,16 +121,19 @@ def moist(rng, colour, relief, gloss, depth, lamp: Lamp) -> np.ndarray:
     soft = bright * (0.22 + 0.78 * facing)
     reds = cv2.pow(np.maximum(soft, 1e-4), 1.16)
     shaded = colour * cv2.merge([soft, reds, reds])
-    film = noise.fractal_noise(rng, rows, columns, rng.uniform(18, 44), 2, 0.7)
-    film *= max(rows, columns) / 302 * noise.log_uniform(rng, (0.12, 0.7))
+    # In pixels of the lamp's reach, so that organs and ground have a film of the same kind.
+    size = max(rows, columns) / lamp.span
+    film = noise.fractal_noise(rng, rows, columns, max(2.0, size * rng.uniform(18, 44)), 2, 0.7)
+    film *= lamp.span / 302 * noise.log_uniform(rng, (0.12, 0.7))
     fx, fy, fz = normals(relief + film, 1.0)
     hx, hy = lx + lamp.lean[0], ly + lamp.lean[1]
     inverse = 1 / np.sqrt(hx * hx + hy * hy + lz * lz)
     glint = np.clip((fx * hx + fy * hy + fz * lz) * inverse, 0, 1)
     tight = cv2.pow(glint, lamp.sharp)
-    wide = 2 * (rows // 14) + 1
+    wide = 2 * int(lamp.span / 14) + 1
     tight -= 1.05 * cv2.blur(tight, (wide, wide))  # a film on flat tissue does not glare all over
-    patch = noise.smoothstep(noise.smooth_noise(rng, rows, columns, rng.uniform(3, 9)), -0.6, 1.0)
+    dry = noise.smooth_noise(rng, rows, columns, max(1.0, size * rng.uniform(3, 9)))
+    patch = noise.smoothstep(dry, -0.6, 1.0)
     shine = gloss * patch * noise.smoothstep(tight, 0.12, 0.62)
     sheen = 0.10 * gloss * bright * cv2.pow(glint, 14)
     white = cv2.pow(bright, 0.6) * (1.5 * shine) + sheen
