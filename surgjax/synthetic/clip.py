@@ -52,6 +52,7 @@ def generate_image(seed: int, size: int = 256, config=None) -> Clip:
 def _draw(rng, seed, num_frames, size, config) -> Clip:
     scene = Scene(rng, num_frames, size, config)
     optics = Optics(rng, num_frames, size, config)
+    optics.follow(scene.carry)
     frames = np.empty((num_frames, size, size, 3), np.uint8)
     labels = np.empty((num_frames, size, size), np.uint8)
     parts = np.empty((num_frames, size, size), np.uint8)

@@ -75,6 +75,15 @@ class SceneConfig:
     p_trickle: float = 0.0
     p_scorch: float = 0.0
     p_machined: float = 0.0  # instruments of worked metal, insulated shafts, jointed wrists
+    p_auto_exposure: float = 0.0  # the camera's gain follows the light, with a lag
+    p_plume: float = 0.0  # cautery smoke that bursts, rises and thins
+    p_lens_blood: float = 0.0
+    p_lens_fog: float = 0.0
+    p_defocus: float = 0.0  # focus lost and found again
+    p_shutter_blur: float = 0.0  # blur along the camera's own movement
+    p_interlace: float = 0.0
+    p_thin_colour: float = 0.0  # chroma kept at a half to a quarter of the resolution
+    p_quality_drift: float = 0.0  # compression that gets better and worse within a clip
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -137,6 +146,15 @@ PRESETS: dict[str, SceneConfig] = {
         p_trickle=0.25,
         p_scorch=0.15,
         p_machined=1.0,
+        p_auto_exposure=0.85,
+        p_plume=0.15,
+        p_lens_blood=0.05,
+        p_lens_fog=0.05,
+        p_defocus=0.12,
+        p_shutter_blur=0.6,
+        p_interlace=0.04,
+        p_thin_colour=0.25,
+        p_quality_drift=0.3,
         p_wild_scene=0.0,
         instruments=(1, 3),
         shaft_width=(0.05, 0.26),
