@@ -99,7 +99,7 @@ class AutoExposure:
     """The camera's own gain: follows the mean light with a lag, and so dips when steel comes in."""
 
     def __init__(self, rng):
-        self.target = noise.log_uniform(rng, (0.24, 0.42))
+        self.target = noise.log_uniform(rng, (0.30, 0.46))
         self.lag = rng.uniform(3, 10)  # frames
         self.most = rng.uniform(2.0, 4.0)
         self.gain: float | None = None

@@ -150,7 +150,7 @@ class Ground:
 def _tags(rng, ground: Ground, kind: str, count: int) -> None:
     """Small lobes of fat or fibre here and there, as they hang on every organ."""
     for _ in range(count):
-        size = noise.log_uniform(rng, (0.03, 0.12)) * rng.uniform(0.6, 1.4, 2)
+        size = noise.log_uniform(rng, (0.06, 0.16)) * rng.uniform(0.6, 1.4, 2)
         spot = ground.blob(rng, *rng.uniform(0, 1, 2), *size, rng.uniform(0, 3), 0.45)
         ground.lay(rng, spot, kind, rim=size.min(), lift=rng.uniform(0.3, 0.8))
 
@@ -287,8 +287,8 @@ def draw(rng, side: int, config) -> Ground:
         raise ValueError(f"SceneConfig.layout: expected one of {sorted(LAYOUTS)}, found {name!r}.")
     ground = Ground(rng, side, side)
     LAYOUTS[name](rng, ground)
-    if rng.random() < 0.5:
-        _tags(rng, ground, rng.choice(("fat", "fascia", "serosa")), int(rng.integers(1, 5)))
+    if rng.random() < 0.4:
+        _tags(rng, ground, rng.choice(("fat", "serosa"), p=(0.7, 0.3)), int(rng.integers(1, 4)))
     if rng.random() < 0.7:
         _veil(rng, ground)
     # A grain of its own keeps any surface from looking moulded.

@@ -58,17 +58,17 @@ def blood_field(rng, height: int, width: int) -> np.ndarray:
     ranks = rng.permutation(np.linspace(0.35, 1.0, count))
     for (x, y), size, rank in zip(spots, sizes, ranks, strict=True):
         drop = np.zeros_like(field)
-        axes = (int(16 * size), int(16 * size * rng.uniform(0.6, 1.0)))
-        angle = rng.uniform(0, 360)
-        centre = (int(16 * x), int(16 * y))
-        cv2.ellipse(drop, centre, axes, angle, 0, 360, float(rank), -1, cv2.LINE_AA, 4)
+        t = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+        radius = size * (1 + sum(rng.normal(0, 0.35) / k * np.cos(k * t + 6 * k) for k in (2, 3, 4)))
+        rim = np.stack([x + radius * np.cos(t), y + radius * np.sin(t)], -1)
+        cv2.fillPoly(drop, [np.round(rim * 16).astype(np.int32)], float(rank), cv2.LINE_AA, 4)
         np.maximum(field, drop, out=field)
     smear = noise.fractal_noise(rng, height, width, rng.uniform(2, 4), 4, 0.5)
     x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
     way = rng.uniform(0, 2 * np.pi)
     border = x * np.cos(way) + y * np.sin(way)
     field = np.maximum(field, noise.smoothstep(smear + 1.6 * border.astype(np.float32), 0.9, 3.0))
-    return cv2.GaussianBlur(field, (0, 0), 0.009 * side)
+    return cv2.GaussianBlur(field, (0, 0), 0.016 * side)
 
 
 def fog_field(rng, height: int, width: int) -> np.ndarray:

@@ -36,7 +36,7 @@ class Finish:
 
 _FINISHES = {
     "steel": ((0.50, 0.50, 0.52), (0.55, 0.95), (0.03, 0.12)),
-    "black": ((0.045, 0.045, 0.05), (0.12, 0.4), (0.01, 0.06)),
+    "black": ((0.075, 0.072, 0.075), (0.10, 0.35), (0.03, 0.10)),
     "matt": ((0.50, 0.51, 0.52), (0.05, 0.3), (0.04, 0.13)),
     "gold": ((0.62, 0.47, 0.19), (0.15, 0.5), (0.03, 0.1)),
     "white": ((0.80, 0.79, 0.76), (0.05, 0.25), (0.01, 0.05)),
@@ -191,10 +191,10 @@ def serrate(rng, rgb, inner, pitch: float, depth: float) -> None:
         along = np.array([x2 - x, y2 - y])
         normal = np.array([-along[1], along[0]]) / (np.linalg.norm(along) + 1e-6)
         here = np.array([x, y])
-        tone = float(rng.uniform(0.02, 0.12))
+        tone = float(rng.uniform(0.04, 0.16))
         _line(rgb, [here + normal * depth, here - normal * depth], (tone,) * 3, 0.4 * pitch)
         there = here + 2 * along
-        _line(rgb, [there + normal * depth, there - normal * depth], (0.75,) * 3, 0.2 * pitch)
+        _line(rgb, [there + normal * depth, there - normal * depth], (0.55,) * 3, 0.2 * pitch)
 
 
 def wrist_parts(rng, rgb, alpha, finish: Finish) -> None:
@@ -238,7 +238,7 @@ def part(rng, alpha, finish: Finish, outline, joint, role: str) -> np.ndarray:
     if role == "wrist" and thick > 5:
         wrist_parts(rng, rgb, alpha, finish)
     if role in ("grasper", "fenestrated", "needle_driver", "bipolar", "clip_applier", "scissors"):
-        if thick > 4 and role not in ("scissors", "clip_applier"):
+        if thick > 6 and role not in ("scissors", "clip_applier"):
             inner = outline[: len(outline) // 2]
             pitch = max(1.6, rng.uniform(0.018, 0.035) * columns)
             serrate(rng, rgb, inner, pitch, rng.uniform(0.08, 0.16) * thick)

@@ -113,7 +113,7 @@ def organ(rng, ground: Ground, num_frames: int, canvas_matrices, side: int) -> S
         seat = Seat(name, x, y, rng.uniform(0, 2 * np.pi), length)
     alpha, away, x0, y0 = _silhouette(rng, seat, ground)
     shade = None
-    if rng.random() < 0.7:
+    if rng.random() < 0.85:
         alpha, shade = _bury(rng, alpha, seat)
     rgb = _flesh(rng, ground, seat.name, away, x0, y0)
     if shade is not None:

@@ -76,7 +76,7 @@ def _gauze(rng, side: int):
     level = rng.uniform(-0.6, 1.8)
     share = rng.uniform(0.5, 0.95) * noise.smoothstep(soaked, level, level + 0.8)
     colour += share[..., None] * (np.float32((0.58, 0.10, 0.10)) - colour)
-    lamp = shading.Lamp(columns / 2, rows / 2, 2.0 * side, (0.2, -0.2), 60, 1.0, 1.2 * side)
+    lamp = shading.Lamp(columns / 2, rows / 2, 2.0 * side, (0.2, -0.2), 60, 1.0, (1, 1, 1), 1.2 * side)
     zero = np.zeros((rows, columns), np.float32)
     return shading.moist(rng, colour, 0.11 * size * fold, 0.25 * share, zero, lamp), alpha
 
@@ -136,7 +136,7 @@ def _bag(rng, side: int):
     colour[:] = film * rng.uniform(0.5, 0.9)
     inside = noise.smoothstep(noise.smooth_noise(rng, rows, columns, 2), -0.5, 1)
     colour += (0.7 * inside)[..., None] * (BLOOD * 1.4 - colour)
-    lamp = shading.Lamp(columns / 2, rows / 2, 1.5 * side, (0.25, -0.1), 70, 1.0, 1.2 * side)
+    lamp = shading.Lamp(columns / 2, rows / 2, 1.5 * side, (0.25, -0.1), 70, 1.0, (1, 1, 1), 1.2 * side)
     zero = np.zeros((rows, columns), np.float32)
     gloss = np.full((rows, columns), 2.0, np.float32)
     return shading.moist(rng, colour, -0.12 * size * ridge, gloss, zero, lamp), alpha

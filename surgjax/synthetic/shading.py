@@ -81,6 +81,7 @@ class Lamp:
     lean: tuple[float, float]  # offset of the lamp from the lens, in units of `reach`
     sharp: float  # exponent of the wet highlight
     fall: float  # 2 is the inverse-square law seen on a flat field
+    tint: tuple[float, float, float]  # its colour as the camera balances it
     span: float  # pixels across the whole view, the yardstick of its films and patches
 
     def rays(self, height: int, width: int):
@@ -95,10 +96,20 @@ class Lamp:
 def draw_lamp(rng, side: int, width: int, height: int) -> Lamp:
     """A lamp roughly over the middle, near enough to leave the borders dark, or farther away."""
     x, y = np.array([width, height]) * rng.uniform(0.3, 0.7, 2)
-    reach = side * noise.log_uniform(rng, (0.55, 1.6))
+    reach = side * noise.log_uniform(rng, (0.75, 1.9))
     lean = rng.normal(0, 0.10, 2)
-    sharp, fall = noise.log_uniform(rng, (50, 260)), rng.uniform(1.2, 2.6)
-    return Lamp(float(x), float(y), reach, (float(lean[0]), float(lean[1])), sharp, fall, float(side))
+    sharp, fall = noise.log_uniform(rng, (50, 260)), rng.uniform(1.0, 2.4)
+    warm = np.exp(rng.normal((0.02, -0.06, 0.10), (0.03, 0.04, 0.08)))
+    return Lamp(
+        float(x),
+        float(y),
+        reach,
+        (float(lean[0]), float(lean[1])),
+        sharp,
+        fall,
+        (float(warm[0]), float(warm[1]), float(warm[2])),
+        float(side),
+    )
 
 
 def shifted(lamp: Lamp, x0: float, y0: float) -> Lamp:
@@ -118,9 +129,9 @@ def moist(rng, colour, relief, gloss, depth, lamp: Lamp) -> np.ndarray:
     lx, ly, lz, bright = lamp.rays(rows, columns)
     bright /= (1 + depth) ** 2
     facing = np.clip(nx * lx + ny * ly + nz * lz, 0, 1)
-    soft = bright * (0.22 + 0.78 * facing)
+    soft = bright * (0.30 + 0.70 * facing)
     reds = cv2.pow(np.maximum(soft, 1e-4), 1.16)
-    shaded = colour * cv2.merge([soft, reds, reds])
+    shaded = colour * np.float32(lamp.tint) * cv2.merge([soft, reds, reds])
     # In pixels of the lamp's reach, so that organs and ground have a film of the same kind.
     size = max(rows, columns) / lamp.span
     film = noise.fractal_noise(rng, rows, columns, max(2.0, size * rng.uniform(18, 44)), 2, 0.7)

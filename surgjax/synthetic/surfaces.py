@@ -62,7 +62,7 @@ def _supply(rng, colour: np.ndarray, calibre: float, depth: float, mesh: float =
     """Vessels under the surface, in place: red ones, and now and then a bluish vein."""
     height, width = colour.shape[:2]
     for number, tone, strength in (
-        (int(rng.integers(1, 6)), (0.50, 0.05, 0.09), depth),
+        (int(rng.integers(2, 7)), (0.52, 0.06, 0.10), depth),
         (int(rng.integers(0, 3)), (0.34, 0.16, 0.30), 0.7 * depth),
     ):
         if number:
@@ -185,18 +185,21 @@ def bed(rng, height: int, width: int) -> Skin:
     """Dissected tissue: torn, bloody, charred in places, with pale fibres and many glints."""
     side = max(height, width)
     colour = _plain(tint(rng, (0.42, 0.10, 0.13), (0.34, 0.07, 0.10), (0.52, 0.20, 0.18)), height, width)
-    cells = rng.uniform(6, 14)
-    rough = noise.fractal_noise(rng, height, width, cells, 5, 0.68)
+    cells = rng.uniform(4, 10)
+    rough = noise.fractal_noise(rng, height, width, cells, 5, rng.uniform(0.45, 0.62))
     lumps = 1 - np.abs(rough)
-    _blend(colour, 0.7 * noise.smoothstep(rough, 0.2, 1.6), tint(rng, (0.66, 0.36, 0.33), (0.60, 0.42, 0.44)))
-    _blend(colour, 0.8 * noise.smoothstep(-rough, 0.4, 1.6), CLOT)
-    fibre = _strands(rng, height, width, rng.uniform(20, 40), rng.uniform(3, 7))
-    where = noise.smoothstep(noise.smooth_noise(rng, height, width, 4), 0.0, 1.0)
-    _blend(colour, 0.55 * where * noise.smoothstep(fibre, 0.5, 2.0), (0.80, 0.64, 0.54))
+    pale = tint(rng, (0.66, 0.36, 0.33), (0.62, 0.44, 0.46), (0.74, 0.50, 0.36))
+    _drift(rng, colour, pale, rng.uniform(3, 6), rng.uniform(0.3, 0.9))
+    _blend(colour, 0.6 * noise.smoothstep(rough, 0.2, 1.6), pale)
+    _blend(colour, rng.uniform(0.4, 0.9) * noise.smoothstep(-rough, 0.4, 1.6), CLOT)
+    fibre = _strands(rng, height, width, rng.uniform(14, 34), rng.uniform(4, 9))
+    where = noise.smoothstep(noise.smooth_noise(rng, height, width, 4), -0.3, 0.9)
+    _blend(colour, rng.uniform(0.3, 0.7) * where * noise.smoothstep(fibre, 0.3, 1.8), (0.82, 0.66, 0.56))
     burnt = noise.fractal_noise(rng, height, width, rng.uniform(5, 12), 3, 0.6)
     _blend(colour, 0.7 * noise.smoothstep(burnt, 1.2, 1.9), CHAR)
-    relief = side / cells * rng.uniform(0.10, 0.22) * lumps + 0.004 * side * where * fibre
-    return Skin(colour, relief, _even(height, width, rng.uniform(1.2, 2.2)))
+    relief = side / cells * rng.uniform(0.10, 0.2) * lumps + 0.006 * side * where * fibre
+    wet = noise.smoothstep(noise.smooth_noise(rng, height, width, 5), -0.8, 1.2)
+    return Skin(colour, relief, (0.3 + rng.uniform(0.8, 1.8) * wet).astype(np.float32))
 
 
 def fascia(rng, height: int, width: int) -> Skin:
