@@ -54,7 +54,7 @@ def trees(rng, height: int, width: int, count: int, calibre: float = 2.0) -> np.
         for at in rng.integers(1, steps, int(rng.integers(2, 6))):
             turn = turns[at] + rng.choice((-1, 1)) * rng.uniform(0.35, 1.2)
             stack.append((path[at], turn, length * rng.uniform(0.35, 0.75), thick * rng.uniform(0.5, 0.72)))
-    return cv2.GaussianBlur(drawing, (0, 0), max(0.45, side / 560)).astype(np.float32) / 255
+    return cv2.GaussianBlur(drawing, (0, 0), max(0.4, side / 700)).astype(np.float32) / 255
 
 
 def mesh(rng, height: int, width: int, cells: float) -> np.ndarray:

@@ -69,7 +69,7 @@ class Optics:
         self.chroma = int(rng.integers(2, 5)) if happens(config.p_thin_colour) else 1
         self.quality_course = np.zeros(num_frames)
         if happens(config.p_quality_drift):
-            self.quality_course = motion.keyed_curve(rng, num_frames, -25, 10, 12)[:, 0]
+            self.quality_course = motion.keyed_curve(rng, num_frames, -20, 5, 12)[:, 0]
 
     def follow(self, camera: np.ndarray) -> None:
         """Lets the shutter see how the camera moves; [T, 3, 3], still picture to frame."""
@@ -126,7 +126,7 @@ class Optics:
         if self.interlaced:
             picture, self.previous = recorder.interlace(picture, self.previous), picture
         if self.quality is not None:
-            quality = int(np.clip(self.quality + self.quality_course[t], 20, 95))
+            quality = int(np.clip(self.quality + self.quality_course[t], 30, 95))
             picture = _recompress(picture, quality)
         return picture
 

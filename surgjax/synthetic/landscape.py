@@ -292,8 +292,8 @@ def draw(rng, side: int, config) -> Ground:
     if rng.random() < 0.7:
         _veil(rng, ground)
     # A grain of its own keeps any surface from looking moulded.
-    grain = noise.fractal_noise(rng, side, side, rng.uniform(30, 60), 3, 0.8)
-    ground.colour *= (1 + rng.uniform(0.015, 0.06) * grain)[..., None]
+    grain = noise.fractal_noise(rng, side, side, rng.uniform(30, 60), 3, 1.0)
+    ground.colour *= (1 + rng.uniform(0.02, 0.07) * grain)[..., None]
     wounds.mark(rng, ground, config)
     np.clip(ground.colour, 0.008, 1.0, out=ground.colour)
     ground.canvas = shading.moist(

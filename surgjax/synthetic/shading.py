@@ -99,7 +99,7 @@ def draw_lamp(rng, side: int, width: int, height: int) -> Lamp:
     reach = side * noise.log_uniform(rng, (0.75, 1.9))
     lean = rng.normal(0, 0.10, 2)
     sharp, fall = noise.log_uniform(rng, (50, 260)), rng.uniform(1.0, 2.4)
-    warm = np.exp(rng.normal((0.02, -0.06, 0.10), (0.03, 0.04, 0.08)))
+    warm = np.exp(rng.normal((0.02, -0.04, 0.04), (0.03, 0.04, 0.07)))
     return Lamp(
         float(x),
         float(y),
@@ -134,7 +134,7 @@ def moist(rng, colour, relief, gloss, depth, lamp: Lamp) -> np.ndarray:
     shaded = colour * np.float32(lamp.tint) * cv2.merge([soft, reds, reds])
     # In pixels of the lamp's reach, so that organs and ground have a film of the same kind.
     size = max(rows, columns) / lamp.span
-    film = noise.fractal_noise(rng, rows, columns, max(2.0, size * rng.uniform(18, 44)), 2, 0.7)
+    film = noise.fractal_noise(rng, rows, columns, max(2.0, size * rng.uniform(20, 60)), 3, 0.75)
     film *= lamp.span / 302 * noise.log_uniform(rng, (0.12, 0.7))
     fx, fy, fz = normals(relief + film, 1.0)
     hx, hy = lx + lamp.lean[0], ly + lamp.lean[1]
