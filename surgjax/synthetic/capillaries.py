@@ -43,23 +43,26 @@ def trees(rng, height: int, width: int, count: int, calibre: float = 2.0) -> np.
         if not stack:
             break
         point, heading, length, thick = stack.pop(0)
-        steps = max(7, int(26 * length))
+        steps = max(8, int(44 * length))
         stride = side * length / steps * rng.uniform(0.55, 0.9)
-        wiggle = np.convolve(rng.normal(0, 0.22, steps + 2), np.ones(3) / 3, "valid")
-        turns = heading + np.cumsum(wiggle)
+        # It winds about its way, as vessels do that must give when an organ is stretched.
+        wind = np.convolve(rng.normal(0, 1.1, steps + 4), np.ones(5) / 5, "valid")
+        turns = heading + wind + np.cumsum(rng.normal(0, 0.07, steps))
         path = point + np.cumsum(np.stack([np.cos(turns), np.sin(turns)], -1) * stride, 0)
         _stroke(drawing, np.vstack([point, path]), thick * np.array((1.0, 0.85, 0.65)))
         if thick < 0.3 * side / 256:
             continue
         for at in rng.integers(1, steps, int(rng.integers(2, 6))):
-            turn = turns[at] + rng.choice((-1, 1)) * rng.uniform(0.35, 1.2)
+            turn = heading + rng.choice((-1, 1)) * rng.uniform(0.4, 1.25)
             stack.append((path[at], turn, length * rng.uniform(0.35, 0.75), thick * rng.uniform(0.5, 0.72)))
-    return cv2.GaussianBlur(drawing, (0, 0), max(0.4, side / 700)).astype(np.float32) / 255
+    sharp = cv2.GaussianBlur(drawing, (0, 0), max(0.4, side / 700)).astype(np.float32)
+    halo = cv2.GaussianBlur(drawing, (0, 0), side / 110).astype(np.float32)  # blood seen deeper
+    return (np.maximum(sharp, 0.55 * sharp + 0.9 * halo) / 255).clip(0, 1)
 
 
 def mesh(rng, height: int, width: int, cells: float) -> np.ndarray:
     """A closed net of hairlines: where warped noise crosses zero."""
-    field = noise.fractal_noise(rng, height, width, cells, 3, 0.55)
+    field = noise.soft_fractal(rng, height, width, cells, 3, 0.55)
     line = np.abs(field) / (cells / max(height, width) * 2.2)
-    strength = noise.smoothstep(noise.smooth_noise(rng, height, width, cells / 2), -0.6, 1.2)
+    strength = noise.smoothstep(noise.soft_noise(rng, height, width, cells / 2), -0.6, 1.2)
     return strength * np.clip(1 - line, 0, 1)

@@ -72,16 +72,20 @@ class Ground:
         self.gloss = skin.gloss.copy()
         self.depth[:] = depth
 
-    def lay(self, rng, inside, kind: str, *, rim: float, depth: float = 0.0, lift: float = 1.0):
+    def lay(self, rng, inside, kind: str, *, rim: float, depth=0.0, lift=1.0, soft=0.0) -> None:
         """Puts a sheet on top where `inside` (signed distance, pixels) is positive.
 
         Its border is rounded over `rim` (a fraction of the side) and keeps light from what is
-        below, most in the cleft beside it.
+        below, most in the cleft beside it. `soft` (a fraction of the side) lets it pass gradually
+        into what is below, as torn tissue does.
         """
         skin = self.skin(rng, kind)
-        soft = 0.9 + self.side * (noise.log_uniform(rng, (0.002, 0.03)))
-        share = noise.smoothstep(inside, -0.9, soft)
-        self._shade(rng, inside)
+        if soft:
+            share = noise.smoothstep(inside, -soft * self.side, soft * self.side)
+        else:
+            edge = 0.9 + self.side * noise.log_uniform(rng, (0.002, 0.03))
+            share = noise.smoothstep(inside, -0.9, edge)
+            self._shade(rng, inside)
         radius = max(rim * self.side, 1.5)
         x = np.clip(inside / radius, 0, 1)
         # Steep but never upright at its border: an upright one would be outlined in black.
@@ -96,7 +100,8 @@ class Ground:
         """The lie of the land on which a new sheet comes to rest: the relief without its detail."""
         small = cv2.resize(self.relief, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA)
         small = cv2.GaussianBlur(small, (0, 0), 0.06 * self.side / 8)
-        return cv2.resize(small, (self.width, self.height), interpolation=cv2.INTER_CUBIC)
+        low = cv2.resize(small, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
+        return cv2.blur(cv2.blur(low, (9, 9)), (9, 9))
 
     def _shade(self, rng, inside) -> None:
         """Darkens and reddens the cleft beside a sheet, more on one side, in places not at all."""
@@ -106,7 +111,7 @@ class Ground:
         move = np.array([[1, 0, shift_x], [0, 1, shift_y]], np.float32)
         size = (self.width, self.height)
         dark = cv2.warpAffine(dark, move, size, borderMode=cv2.BORDER_REPLICATE)
-        uneven = noise.smooth_noise(rng, self.height, self.width, rng.uniform(2, 5))
+        uneven = noise.soft_noise(rng, self.height, self.width, rng.uniform(2, 5))
         dark *= rng.uniform(0.4, 0.85) * noise.smoothstep(uneven, -1.3, 0.8)
         self.colour *= 1 - dark[..., None] * np.float32((0.75, 0.97, 0.95))
 
@@ -116,7 +121,7 @@ class Ground:
         away = (self.x - x) * nx + (self.y - y) * ny
         along = (self.y - y) * nx - (self.x - x) * ny
         away = away + np.float32(rng.normal(0, 0.35)) * along * along
-        wobble = noise.fractal_noise(rng, self.height, self.width, rng.uniform(2, 4.5), 4, 0.42)
+        wobble = noise.soft_fractal(rng, self.height, self.width, rng.uniform(2, 4.5), 4, 0.42)
         return self.side * (away + wave * wobble)
 
     def blob(self, rng, x: float, y: float, a: float, b: float, angle=0.0, wave=0.08) -> np.ndarray:
@@ -126,7 +131,7 @@ class Ground:
         v = ((self.y - y) * cosine - (self.x - x) * sine) / b
         radius = np.sqrt(u * u + v * v)
         cells = rng.uniform(0.55, 1.1) / max(a, b)
-        wobble = noise.fractal_noise(rng, self.height, self.width, cells, 4, 0.5)
+        wobble = noise.soft_fractal(rng, self.height, self.width, cells, 4, 0.5)
         return self.side * min(a, b) * (1 - radius + wave * wobble)
 
     def tube(self, rng, points, radius: float, wave: float = 0.1) -> np.ndarray:
@@ -143,22 +148,14 @@ class Ground:
         drawn = np.full((self.height, self.width), 255, np.uint8)
         cv2.polylines(drawn, [np.round(pixel * 16).astype(np.int32)], False, 0, 1, cv2.LINE_8, 4)
         away = cv2.distanceTransform(drawn, cv2.DIST_L2, 5)
-        wobble = noise.smooth_noise(rng, self.height, self.width, rng.uniform(4, 9))
+        wobble = noise.soft_noise(rng, self.height, self.width, rng.uniform(4, 9))
         return radius * self.side * (1 + wave * wobble) - away
-
-
-def _tags(rng, ground: Ground, kind: str, count: int) -> None:
-    """Small lobes of fat or fibre here and there, as they hang on every organ."""
-    for _ in range(count):
-        size = noise.log_uniform(rng, (0.06, 0.16)) * rng.uniform(0.6, 1.4, 2)
-        spot = ground.blob(rng, *rng.uniform(0, 1, 2), *size, rng.uniform(0, 3), 0.45)
-        ground.lay(rng, spot, kind, rim=size.min(), lift=rng.uniform(0.3, 0.8))
 
 
 def _veil(rng, ground: Ground) -> None:
     """The lining that runs over everything alike: a common tint, vessels that heed no border."""
     height, width = ground.height, ground.width
-    field = noise.fractal_noise(rng, height, width, rng.uniform(1.5, 4), 3, 0.5)
+    field = noise.soft_fractal(rng, height, width, rng.uniform(1.5, 4), 3, 0.5)
     share = rng.uniform(0.2, 0.75) * noise.smoothstep(field, -0.3, 1.3)
     skin = ground.skin(rng, rng.choice(("peritoneum", "serosa", "fascia"), p=(0.5, 0.25, 0.25)))
     ground.colour += share[..., None] * (skin.colour - ground.colour)
@@ -179,8 +176,8 @@ def _cholecystectomy(rng, ground: Ground) -> None:
     low = ground.beyond(rng, 0.4, rng.uniform(0.6, 0.85), np.pi / 2 + rng.normal(0, 0.35), 0.045)
     ground.lay(rng, low, "fat", rim=rng.uniform(0.05, 0.16))
     if rng.random() < 0.5:
-        bed = ground.blob(rng, rng.uniform(0.35, 0.65), edge + 0.15, 0.2, 0.13, 0, 0.35)
-        ground.lay(rng, bed, "bed", rim=0.01, lift=-0.5)
+        bed = ground.blob(rng, rng.uniform(0.35, 0.65), edge + 0.15, 0.24, 0.15, 0, 0.35)
+        ground.lay(rng, bed, "bed", rim=0.03, lift=-0.6, soft=rng.uniform(0.02, 0.07))
     high = ground.beyond(rng, 0.5, edge, -np.pi / 2 + rng.normal(0, 0.25), 0.012)
     ground.lay(rng, high, "liver", rim=rng.uniform(0.05, 0.3), depth=rng.uniform(0, 0.15))
     way = np.pi / 2 + rng.normal(0, 0.5)
@@ -196,8 +193,8 @@ def _nephrectomy(rng, ground: Ground) -> None:
     low = ground.beyond(rng, 0.5, rng.uniform(0.5, 0.8), np.pi / 2 + rng.normal(0, 0.35), 0.06)
     ground.lay(rng, low, rng.choice(("folds", "fat")), rim=rng.uniform(0.08, 0.2))
     if rng.random() < 0.4:
-        patch = ground.blob(rng, *rng.uniform(0.3, 0.7, 2), 0.2, 0.12, rng.uniform(0, 3), 0.25)
-        ground.lay(rng, patch, "bed", rim=0.015, lift=-0.4)
+        patch = ground.blob(rng, *rng.uniform(0.3, 0.7, 2), 0.28, 0.15, rng.uniform(0, 3), 0.35)
+        ground.lay(rng, patch, "bed", rim=0.03, lift=-0.6, soft=rng.uniform(0.02, 0.07))
     ground.seat("kidney", *rng.uniform(0.3, 0.7, 2), rng.uniform(0, 6.3), rng.uniform(0.35, 0.6))
 
 
@@ -235,13 +232,15 @@ def _dissection(rng, ground: Ground) -> None:
     """Close up: a torn, bloody cavity under a veil of peritoneum, crossed by a duct."""
     ground.cover(rng, "bed", rng.uniform(0.15, 0.5))
     for _ in range(int(rng.integers(0, 3))):  # structures freed of what held them
-        ends = rng.uniform(0, 1, (2, 2)) + rng.choice((-0.4, 0.4), (2, 2)) * (0, 1)
-        line = [ends[0], ends.mean(0) + rng.normal(0, 0.08, 2), ends[1]]
+        x = rng.uniform(0.1, 0.9)
+        lean = rng.normal(0, 0.35)  # from under the veil above to beyond the border below
+        line = [(x - lean, -0.2), (x + rng.normal(0, 0.07), 0.5), (x + lean, 1.3)]
         radius = noise.log_uniform(rng, (0.015, 0.07))
         kind = rng.choice(("serosa", "fascia", "peritoneum"))
         ground.lay(rng, ground.tube(rng, line, radius, 0.2), kind, rim=radius)
     high = ground.beyond(rng, 0.5, rng.uniform(0.25, 0.5), -np.pi / 2 + rng.normal(0, 0.3), 0.07)
-    rind = high + 0.03 * ground.side  # the cut border of the veil: pale, frayed
+    frayed = noise.soft_noise(rng, ground.height, ground.width, rng.uniform(5, 12))
+    rind = high + ground.side * (0.015 + 0.02 * frayed)  # the cut border of the veil: pale, torn
     ground.lay(rng, rind, "fascia", rim=0.015)
     ground.lay(rng, high, "peritoneum", rim=0.03, lift=0.6)
     if rng.random() < 0.75:
@@ -287,13 +286,12 @@ def draw(rng, side: int, config) -> Ground:
         raise ValueError(f"SceneConfig.layout: expected one of {sorted(LAYOUTS)}, found {name!r}.")
     ground = Ground(rng, side, side)
     LAYOUTS[name](rng, ground)
-    if rng.random() < 0.4:
-        _tags(rng, ground, rng.choice(("fat", "serosa"), p=(0.7, 0.3)), int(rng.integers(1, 4)))
     if rng.random() < 0.7:
         _veil(rng, ground)
     # A grain of its own keeps any surface from looking moulded.
-    grain = noise.fractal_noise(rng, side, side, rng.uniform(30, 60), 3, 1.0)
-    ground.colour *= (1 + rng.uniform(0.02, 0.07) * grain)[..., None]
+    grain = noise.even_noise(rng, side, side, side / 50)
+    grain += noise.even_noise(rng, side, side, side / 140)
+    ground.colour *= (1 + rng.uniform(0.005, 0.025) * grain)[..., None]
     wounds.mark(rng, ground, config)
     np.clip(ground.colour, 0.008, 1.0, out=ground.colour)
     ground.canvas = shading.moist(

@@ -68,7 +68,7 @@ def _surround(rng, slope: np.ndarray) -> np.ndarray:
     """Light met by a mirror of that slope across (-1..1): cavity, lamp and their edges."""
     knots = np.linspace(-1, 1, 15)
     values = np.clip(rng.normal(0.35, 0.28, 15), 0.02, 1.0)
-    values[rng.integers(2, 13)] = rng.uniform(1.1, 2.2)
+    values[rng.integers(3, 12)] = rng.uniform(1.3, 2.6)
     table = np.interp(np.linspace(-1, 1, 256), knots, values).astype(np.float32)
     index = np.clip((slope + 1) * 127.5, 0, 255).astype(np.uint8)
     return table[index]
@@ -82,13 +82,14 @@ def _light(rng, colour, nx, ny, nz, finish: Finish, rough) -> np.ndarray:
     way = rng.uniform(-0.5, 0.5)
     slope = np.clip(ny + way * nx + 0.12 * rough, -1, 1)
     mirrored = _surround(rng, slope)
+    coat = 0.10 * finish.shine * np.maximum(mirrored - 0.5, 0)  # lacquer mirrors even on black
     light = (1 - finish.mirror) * (0.16 + 0.84 * facing) + finish.mirror * mirrored
     half = np.clip((0.5 * nx * lx + ny * ly * 0.6 + nz) / np.sqrt(1 + 0.3 * scale), 0, 1)
     tight = cv2.pow(half.astype(np.float32), 18 + 90 * finish.mirror)
     glare = finish.shine * (0.2 + finish.mirror) * tight * np.clip(0.7 + 0.5 * rough, 0, 1.6)
     away = 1 - nz  # grazing surfaces mirror the red of what lies around
     red = (0.25 + 0.75 * finish.mirror) * cv2.pow(np.clip(away, 0, 1).astype(np.float32), 1.5)
-    rgb = colour * light[..., None] + glare[..., None] + red[..., None] * TISSUE_GLOW
+    rgb = colour * light[..., None] + (glare + coat)[..., None] + red[..., None] * TISSUE_GLOW
     return rgb.astype(np.float32)
 
 

@@ -40,7 +40,7 @@ def _skin(rng, ground: Ground, name: str, height: int, width: int) -> surfaces.S
     skin.colour *= wanted / skin.colour.mean((0, 1))
     if kind in ("tumour", "specimen"):
         longer = max(height, width)
-        lumps = noise.fractal_noise(rng, height, width, rng.uniform(3, 7), 4, 0.55)
+        lumps = noise.soft_fractal(rng, height, width, rng.uniform(3, 7), 4, 0.55)
         skin.relief += 0.02 * longer * lumps
         skin.colour *= (1 + 0.14 * lumps)[..., None]
     return skin
@@ -95,7 +95,7 @@ def _bury(rng, alpha: np.ndarray, seat: Seat):
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
     past = (x - columns / 2) * np.float32(np.cos(way)) + (y - rows / 2) * np.float32(np.sin(way))
     cells = max(2.0, 3 * max(rows, columns) / seat.length)
-    wobble = noise.fractal_noise(rng, rows, columns, cells, 4, 0.5)
+    wobble = noise.soft_fractal(rng, rows, columns, cells, 4, 0.5)
     left = seat.length * (rng.uniform(0.0, 0.32) + 0.045 * wobble) - past
     kept = alpha * noise.smoothstep(left, -1.0, 1.0)
     shade = 1 - rng.uniform(0.3, 0.75) * np.exp(-np.maximum(left, 0) / (0.05 * seat.length))
@@ -138,8 +138,8 @@ def _flesh(rng, ground: Ground, name: str, away, x0: int, y0: int) -> np.ndarray
     relief = cv2.GaussianBlur(dome, (0, 0), max(0.6, 0.04 * top)) + skin.relief
     lamp = shading.shifted(ground.lamp, x0, y0)
     depth = np.full((rows, columns), rng.uniform(0, 0.1), np.float32)
-    grain = noise.fractal_noise(rng, rows, columns, max(rows, columns) / 7, 2, 0.8)
-    colour = np.clip(skin.colour * (1 + 0.04 * grain)[..., None], 0.01, 1)
+    grain = noise.even_noise(rng, rows, columns, ground.side / 80)
+    colour = np.clip(skin.colour * (1 + 0.018 * grain)[..., None], 0.01, 1)
     return shading.moist(rng, colour, relief, skin.gloss, depth, lamp)
 
 

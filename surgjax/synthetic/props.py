@@ -64,7 +64,7 @@ def _gauze(rng, side: int):
     ragged = edge * (1, rng.uniform(0.5, 1)) + 0.06 * rng.normal(0, 1, edge.shape)
     alpha, _ = _raster(size * ragged)
     rows, columns = alpha.shape
-    fold = noise.fractal_noise(rng, rows, columns, rng.uniform(2, 4), 3, 0.5)
+    fold = noise.soft_fractal(rng, rows, columns, rng.uniform(2, 4), 3, 0.5)
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
     pitch = max(2.2, 0.011 * side) / (2 * np.pi)
     warp = 0.05 * size * fold
@@ -72,7 +72,7 @@ def _gauze(rng, side: int):
     colour = np.empty((rows, columns, 3), np.float32)
     colour[:] = np.array((0.90, 0.88, 0.84)) * rng.uniform(0.8, 1.1)
     colour *= (1 + 0.09 * weave)[..., None]
-    soaked = noise.fractal_noise(rng, rows, columns, 3, 4)
+    soaked = noise.soft_fractal(rng, rows, columns, 3, 4)
     level = rng.uniform(-0.6, 1.8)
     share = rng.uniform(0.5, 0.95) * noise.smoothstep(soaked, level, level + 0.8)
     colour += share[..., None] * (np.float32((0.58, 0.10, 0.10)) - colour)
@@ -129,12 +129,12 @@ def _bag(rng, side: int):
     size = rng.uniform(0.12, 0.3) * side
     alpha, _ = _raster(tissue.closed_curve(rng, size, 0.18, rng.uniform(0.8, 1.3)))
     rows, columns = alpha.shape
-    crease = noise.fractal_noise(rng, rows, columns, rng.uniform(4, 9), 3, 0.6)
+    crease = noise.soft_fractal(rng, rows, columns, rng.uniform(4, 9), 3, 0.6)
     ridge = np.abs(crease)
     film = np.float32(((0.80, 0.80, 0.82), (0.62, 0.70, 0.82), (0.75, 0.72, 0.62))[rng.integers(3)])
     colour = np.empty((rows, columns, 3), np.float32)
     colour[:] = film * rng.uniform(0.5, 0.9)
-    inside = noise.smoothstep(noise.smooth_noise(rng, rows, columns, 2), -0.5, 1)
+    inside = noise.smoothstep(noise.soft_noise(rng, rows, columns, 2), -0.5, 1)
     colour += (0.7 * inside)[..., None] * (BLOOD * 1.4 - colour)
     lamp = shading.Lamp(columns / 2, rows / 2, 1.5 * side, (0.25, -0.1), 70, 1.0, (1, 1, 1), 1.2 * side)
     zero = np.zeros((rows, columns), np.float32)

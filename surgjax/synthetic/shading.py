@@ -134,8 +134,10 @@ def moist(rng, colour, relief, gloss, depth, lamp: Lamp) -> np.ndarray:
     shaded = colour * np.float32(lamp.tint) * cv2.merge([soft, reds, reds])
     # In pixels of the lamp's reach, so that organs and ground have a film of the same kind.
     size = max(rows, columns) / lamp.span
-    film = noise.fractal_noise(rng, rows, columns, max(2.0, size * rng.uniform(20, 60)), 3, 0.75)
-    film *= lamp.span / 302 * noise.log_uniform(rng, (0.12, 0.7))
+    blob = lamp.span * noise.log_uniform(rng, (0.018, 0.06))
+    film = noise.even_noise(rng, rows, columns, blob)
+    film += 0.3 * noise.even_noise(rng, rows, columns, 0.4 * blob)
+    film *= blob * noise.log_uniform(rng, (0.02, 0.09))
     fx, fy, fz = normals(relief + film, 1.0)
     hx, hy = lx + lamp.lean[0], ly + lamp.lean[1]
     inverse = 1 / np.sqrt(hx * hx + hy * hy + lz * lz)
@@ -143,9 +145,10 @@ def moist(rng, colour, relief, gloss, depth, lamp: Lamp) -> np.ndarray:
     tight = cv2.pow(glint, lamp.sharp)
     wide = 2 * int(lamp.span / 14) + 1
     tight -= 1.05 * cv2.blur(tight, (wide, wide))  # a film on flat tissue does not glare all over
-    dry = noise.smooth_noise(rng, rows, columns, max(1.0, size * rng.uniform(3, 9)))
-    patch = noise.smoothstep(dry, -0.6, 1.0)
-    shine = gloss * patch * noise.smoothstep(tight, 0.12, 0.62)
-    sheen = 0.10 * gloss * bright * cv2.pow(glint, 14)
+    dry = noise.soft_noise(rng, rows, columns, max(1.0, size * rng.uniform(3, 9)))
+    patch = noise.smoothstep(dry, rng.uniform(-0.8, 0.3), 1.3)
+    shine = gloss * patch * noise.smoothstep(tight, rng.uniform(0.12, 0.4), 0.72)
+    halo = cv2.GaussianBlur(shine, (0, 0), 0.012 * lamp.span)
+    sheen = gloss * bright * (0.16 * cv2.pow(glint, 12) + 0.35 * halo)
     white = cv2.pow(bright, 0.6) * (1.5 * shine) + sheen
     return (shaded + white[..., None]).astype(np.float32)

@@ -15,7 +15,7 @@ from surgjax.synthetic.surfaces import BLOOD, CHAR, CLOT
 def _pool(rng, ground) -> None:
     """Fills low places: dark, level, glossy."""
     height, width = ground.height, ground.width
-    where = noise.fractal_noise(rng, height, width, rng.uniform(1.5, 4), 4, 0.45)
+    where = noise.soft_fractal(rng, height, width, rng.uniform(1.5, 4), 4, 0.45)
     smooth = cv2.GaussianBlur(ground.relief, (0, 0), 0.02 * ground.side)
     low = (smooth - smooth.mean()) / (smooth.std() + 1e-3)
     field = where - 0.5 * low
@@ -62,7 +62,7 @@ def _scorch(rng, ground) -> None:
         radius = rng.uniform(0.006, 0.018) * ground.side * 16
         cv2.circle(outer, at, int(1.7 * radius), 255, -1, cv2.LINE_AA, 4)
         cv2.circle(inner, at, int(0.8 * radius), 255, -1, cv2.LINE_AA, 4)
-    rough = noise.fractal_noise(rng, ground.height, ground.width, 40, 2)
+    rough = noise.soft_fractal(rng, ground.height, ground.width, 40, 2)
     halo = cv2.GaussianBlur(outer, (0, 0), 0.006 * ground.side).astype(np.float32) / 255
     core = cv2.GaussianBlur(inner, (0, 0), 0.003 * ground.side).astype(np.float32) / 255
     halo, core = (np.clip(s * (1 + 0.4 * rough), 0, 1) for s in (halo, core))
