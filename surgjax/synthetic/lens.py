@@ -68,7 +68,7 @@ def blood_field(rng, height: int, width: int) -> np.ndarray:
     way = rng.uniform(0, 2 * np.pi)
     border = x * np.cos(way) + y * np.sin(way)
     field = np.maximum(field, noise.smoothstep(smear + 1.6 * border.astype(np.float32), 0.9, 3.0))
-    return cv2.GaussianBlur(field, (0, 0), 0.016 * side)
+    return cv2.GaussianBlur(field, (0, 0), 0.022 * side)
 
 
 def fog_field(rng, height: int, width: int) -> np.ndarray:
@@ -88,11 +88,12 @@ def add_smoke(image: np.ndarray, field: np.ndarray, amount: float) -> np.ndarray
 
 def add_blood(image: np.ndarray, field: np.ndarray, amount: float) -> np.ndarray:
     """Covers the part of `field` above 1 - amount; light still comes through, red and soft."""
-    share = noise.smoothstep(field, 1.0 - amount, 1.25 - amount)
-    thick = (0.92 * min(1.0, 4 * amount) * share)[..., None]
+    share = noise.smoothstep(field, 1.0 - amount, 1.35 - amount)
+    thick = (0.95 * min(1.0, 4 * amount) * share)[..., None]
     small = cv2.resize(image, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA)
-    behind = cv2.resize(small.mean(-1), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    film = behind[..., None] * np.float32((0.75, 0.10, 0.09)) + np.float32((0.10, 0.01, 0.01))
+    behind = cv2.resize(small, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    deep = (1 - 0.55 * share)[..., None]  # the more of it, the darker
+    film = deep * (behind * np.float32((0.85, 0.22, 0.18)) + np.float32((0.05, 0.0, 0.0)))
     return image + thick * (film - image)
 
 

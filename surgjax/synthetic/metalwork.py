@@ -38,7 +38,7 @@ _FINISHES = {
     "steel": ((0.50, 0.50, 0.52), (0.55, 0.95), (0.03, 0.12)),
     "black": ((0.075, 0.072, 0.075), (0.10, 0.35), (0.03, 0.10)),
     "matt": ((0.50, 0.51, 0.52), (0.05, 0.3), (0.04, 0.13)),
-    "gold": ((0.62, 0.47, 0.19), (0.15, 0.5), (0.03, 0.1)),
+    "gold": ((0.56, 0.43, 0.22), (0.15, 0.5), (0.03, 0.1)),
     "white": ((0.80, 0.79, 0.76), (0.05, 0.25), (0.01, 0.05)),
 }
 
@@ -48,11 +48,11 @@ def draw_finish(rng, part: str) -> Finish:
     shares = {
         "shaft": (("black", 0.45), ("matt", 0.33), ("steel", 0.17), ("white", 0.05)),
         "metal": (("steel", 0.93), ("gold", 0.02), ("black", 0.05)),
-        "plastic": (("gold", 0.35), ("black", 0.3), ("steel", 0.25), ("white", 0.1)),
+        "plastic": (("gold", 0.25), ("black", 0.35), ("steel", 0.33), ("white", 0.07)),
     }[part]
     kind = str(rng.choice([k for k, _ in shares], p=[p for _, p in shares]))
     base, mirror, grain = _FINISHES[kind]
-    colour = np.array(base) * np.exp(rng.normal(0, 0.22)) + rng.normal(0, 0.012, 3)
+    colour = np.array(base) * np.exp(rng.normal(0, 0.22)) * np.exp(rng.normal(0, 0.025, 3))
     lamp = (float(rng.normal(0, 0.3)), float(rng.uniform(-0.6, 0.6)))
     return Finish(
         kind,
@@ -89,7 +89,8 @@ def _light(rng, colour, nx, ny, nz, finish: Finish, rough) -> np.ndarray:
     glare = finish.shine * (0.2 + finish.mirror) * tight * np.clip(0.7 + 0.5 * rough, 0, 1.6)
     away = 1 - nz  # grazing surfaces mirror the red of what lies around
     red = (0.25 + 0.75 * finish.mirror) * cv2.pow(np.clip(away, 0, 1).astype(np.float32), 1.5)
-    rgb = colour * light[..., None] + (glare + coat)[..., None] + red[..., None] * TISSUE_GLOW
+    warm = np.float32((1.06, 0.97, 0.96))  # the cavity is red all round, and lights it too
+    rgb = warm * colour * light[..., None] + (glare + coat)[..., None] + red[..., None] * TISSUE_GLOW
     return rgb.astype(np.float32)
 
 
@@ -203,7 +204,7 @@ def wrist_parts(rng, rgb, alpha, finish: Finish) -> None:
     rows, columns = alpha.shape
     middle, width = rows / 2, 0.8 * rows
     if rng.random() < 0.6:  # a moulded housing over part of it
-        tone = np.float32((0.58, 0.44, 0.18) if rng.random() < 0.6 else (0.10, 0.10, 0.11))
+        tone = np.float32((0.54, 0.42, 0.20) if rng.random() < 0.5 else (0.10, 0.10, 0.11))
         start, end = np.sort(rng.uniform(0.0, 0.8, 2)) * columns
         area = rgb[:, int(start) : int(max(end, start + 0.2 * columns))]
         grey = area.mean(-1, keepdims=True)
@@ -239,7 +240,7 @@ def part(rng, alpha, finish: Finish, outline, joint, role: str) -> np.ndarray:
     if role == "wrist" and thick > 5:
         wrist_parts(rng, rgb, alpha, finish)
     if role in ("grasper", "fenestrated", "needle_driver", "bipolar", "clip_applier", "scissors"):
-        if thick > 6 and role not in ("scissors", "clip_applier"):
+        if thick > 7 and role not in ("scissors", "clip_applier"):
             inner = outline[: len(outline) // 2]
             pitch = max(1.6, rng.uniform(0.018, 0.035) * columns)
             serrate(rng, rgb, inner, pitch, rng.uniform(0.08, 0.16) * thick)

@@ -70,7 +70,7 @@ def _gauze(rng, side: int):
     warp = 0.05 * size * fold
     weave = np.sin((x + warp) / pitch) * np.sin((y + warp) / pitch)
     colour = np.empty((rows, columns, 3), np.float32)
-    colour[:] = np.array((0.90, 0.88, 0.84)) * rng.uniform(0.8, 1.1)
+    colour[:] = np.array((0.97, 0.95, 0.92)) * rng.uniform(0.9, 1.2)
     colour *= (1 + 0.09 * weave)[..., None]
     soaked = noise.soft_fractal(rng, rows, columns, 3, 4)
     level = rng.uniform(-0.6, 1.8)
@@ -129,7 +129,7 @@ def _bag(rng, side: int):
     size = rng.uniform(0.12, 0.3) * side
     alpha, _ = _raster(tissue.closed_curve(rng, size, 0.18, rng.uniform(0.8, 1.3)))
     rows, columns = alpha.shape
-    crease = noise.soft_fractal(rng, rows, columns, rng.uniform(4, 9), 3, 0.6)
+    crease = noise.soft_fractal(rng, rows, columns, rng.uniform(2, 5), 3, 0.5)
     ridge = np.abs(crease)
     film = np.float32(((0.80, 0.80, 0.82), (0.62, 0.70, 0.82), (0.75, 0.72, 0.62))[rng.integers(3)])
     colour = np.empty((rows, columns, 3), np.float32)
@@ -139,7 +139,7 @@ def _bag(rng, side: int):
     lamp = shading.Lamp(columns / 2, rows / 2, 1.5 * side, (0.25, -0.1), 70, 1.0, (1, 1, 1), 1.2 * side)
     zero = np.zeros((rows, columns), np.float32)
     gloss = np.full((rows, columns), 2.0, np.float32)
-    return shading.moist(rng, colour, -0.12 * size * ridge, gloss, zero, lamp), alpha
+    return shading.moist(rng, colour, -0.05 * size * ridge, gloss, zero, lamp), alpha
 
 
 _MAKERS = {
