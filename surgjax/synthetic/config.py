@@ -169,7 +169,7 @@ PRESETS: dict[str, SceneConfig] = {
         noise=(0.0, 0.016),
         p_motion_blur=0.04,
         p_bars=0.06,
-        p_scope_circle=0.14,
+        p_scope_circle=0.1,
         jpeg_quality=(55, 95),
         blur_px=(0.2, 0.75),
     ),

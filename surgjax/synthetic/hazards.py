@@ -107,7 +107,7 @@ class AutoExposure:
     def __call__(self, image: np.ndarray, t: int) -> np.ndarray:
         small = cv2.resize(image, None, fx=1 / 16, fy=1 / 16, interpolation=cv2.INTER_AREA)
         # Highlights count as white, no more; red counts most, as there is most of it.
-        seen = float(np.minimum(small, 1.0).mean((0, 1)) @ np.float32((0.5, 0.35, 0.15)))
+        seen = float(np.minimum(small, 1.0).mean((0, 1)) @ np.array((0.5, 0.35, 0.15), np.float32))
         wanted = float(np.clip(self.target / (seen + 1e-3), 1 / self.most, self.most))
         if self.gain is None:
             self.gain = wanted
@@ -123,7 +123,8 @@ class Hazards:
             return bool(probability) and rng.random() < probability
 
         self.exposure = AutoExposure(rng) if happens(config.p_auto_exposure) else None
-        self.films = [Plume(rng, num_frames, side)] if happens(config.p_plume) else []
+        self.films: list[Plume | Focus | Film] = []
+        self.films += [Plume(rng, num_frames, side)] if happens(config.p_plume) else []
         self.films += [Focus(rng, num_frames, side)] if happens(config.p_defocus) else []
         for kind, probability in (("blood", config.p_lens_blood), ("fog", config.p_lens_fog)):
             if happens(probability):

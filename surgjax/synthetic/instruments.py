@@ -122,9 +122,7 @@ def instrument(rng, num_frames: int, side: int, config, looks=None) -> SceneObje
         outline, holes = jaws.wrist(rng, wrist_length, wrist_width)
         joint = (0.06 * wrist_length, 0)
         count = int(rng.integers(2, 9)) if wrist_width > 6 else 0
-        picture = sprites.solid(
-            rng, outline, holes, joint, material, count, stained, "wrist"
-        )
+        picture = sprites.solid(rng, outline, holes, joint, material, count, stained, "wrist")
         wrist_piece = Piece(picture, similarity(picture.joint_xy, at, angle, zoom), WRIST)
         step = np.stack([np.cos(angle), np.sin(angle)], -1) * (zoom * 0.86 * wrist_length)[:, None]
         hub = at + step

@@ -59,7 +59,9 @@ def blood_field(rng, height: int, width: int) -> np.ndarray:
     for (x, y), size, rank in zip(spots, sizes, ranks, strict=True):
         drop = np.zeros_like(field)
         t = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-        radius = size * (1 + sum(rng.normal(0, 0.35) / k * np.cos(k * t + 6 * k) for k in (2, 3, 4)))
+        radius = size * (
+            1 + sum(rng.normal(0, 0.35) / k * np.cos(k * t + 6 * k) for k in (2, 3, 4))
+        )
         rim = np.stack([x + radius * np.cos(t), y + radius * np.sin(t)], -1)
         cv2.fillPoly(drop, [np.round(rim * 16).astype(np.int32)], float(rank), cv2.LINE_AA, 4)
         np.maximum(field, drop, out=field)
@@ -93,7 +95,9 @@ def add_blood(image: np.ndarray, field: np.ndarray, amount: float) -> np.ndarray
     small = cv2.resize(image, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA)
     behind = cv2.resize(small, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     deep = (1 - 0.55 * share)[..., None]  # the more of it, the darker
-    film = deep * (behind * np.float32((0.85, 0.22, 0.18)) + np.float32((0.05, 0.0, 0.0)))
+    film = deep * (
+        behind * np.array((0.85, 0.22, 0.18), np.float32) + np.array((0.05, 0.0, 0.0), np.float32)
+    )
     return image + thick * (film - image)
 
 

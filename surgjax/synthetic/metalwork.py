@@ -89,8 +89,10 @@ def _light(rng, colour, nx, ny, nz, finish: Finish, rough) -> np.ndarray:
     glare = finish.shine * (0.2 + finish.mirror) * tight * np.clip(0.7 + 0.5 * rough, 0, 1.6)
     away = 1 - nz  # grazing surfaces mirror the red of what lies around
     red = (0.25 + 0.75 * finish.mirror) * cv2.pow(np.clip(away, 0, 1).astype(np.float32), 1.5)
-    warm = np.float32((1.06, 0.97, 0.96))  # the cavity is red all round, and lights it too
-    rgb = warm * colour * light[..., None] + (glare + coat)[..., None] + red[..., None] * TISSUE_GLOW
+    warm = np.array((1.06, 0.97, 0.96), np.float32)  # the cavity's own red light
+    rgb = (
+        warm * colour * light[..., None] + (glare + coat)[..., None] + red[..., None] * TISSUE_GLOW
+    )
     return rgb.astype(np.float32)
 
 
@@ -149,7 +151,7 @@ def milled(rng, alpha: np.ndarray, finish: Finish, bevel: float):
     rows, columns = alpha.shape
     inside = (alpha > 127).astype(np.uint8)
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
-    height = bevel * (1 - cv2.pow(1 - np.clip(depth / bevel, 0, 1), 1.7))
+    height = bevel * (1 - (1 - np.clip(depth / bevel, 0, 1)) ** 1.7)
     # A slight crown over the whole part, or a flat one would shine all at once.
     crown = cv2.GaussianBlur(depth, (0, 0), max(1.0, 0.6 * bevel))
     height = cv2.GaussianBlur(height + 0.35 * crown, (0, 0), 0.6)
@@ -157,7 +159,9 @@ def milled(rng, alpha: np.ndarray, finish: Finish, bevel: float):
     slope_y = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=-0.125)
     inverse = 1 / np.sqrt(slope_x * slope_x + slope_y * slope_y + 1)
     rough = noise.fractal_noise(rng, rows, columns, rng.uniform(3, 8), 3, 0.6)
-    colour = finish.colour * (1 + finish.grain * (rough + _grain(rng, rows, columns, 3.0)))[..., None]
+    colour = (
+        finish.colour * (1 + finish.grain * (rough + _grain(rng, rows, columns, 3.0)))[..., None]
+    )
     return _light(rng, colour, slope_x * inverse, slope_y * inverse, inverse, finish, rough)
 
 
@@ -199,12 +203,30 @@ def serrate(rng, rgb, inner, pitch: float, depth: float) -> None:
         _line(rgb, [there + normal * depth, there - normal * depth], (0.55,) * 3, 0.2 * pitch)
 
 
+def soil(rng, rgb: np.ndarray, along: float) -> None:
+    """Blood that ran and dried, char at the working end, in place; `along` stretches its runs."""
+    rows, columns = rgb.shape[:2]
+    cells = max(2.0, rng.uniform(0.6, 1.6) * columns / max(rows, 8))
+    film = noise.soft_noise(rng, rows, columns, cells, along)
+    film += 0.5 * noise.even_noise(rng, rows, columns, max(2.0, 0.12 * min(rows, columns)), along)
+    level = rng.uniform(0.4, 1.6)
+    share = rng.uniform(0.5, 0.95) * noise.smoothstep(film, level, level + rng.uniform(0.4, 1.2))
+    if rng.random() < 0.75:  # light still comes through a film of blood, and glints on it
+        rgb *= 1 - share[..., None] * np.array((0.35, 0.86, 0.85), np.float32)
+        rgb += share[..., None] * np.array((0.12, 0.008, 0.012), np.float32)
+        edge = noise.smoothstep(film, level + 0.3, level + 0.5) * (1 - share)
+        rgb += (0.25 * edge)[..., None]
+    else:
+        rgb += share[..., None] * (np.array((0.08, 0.06, 0.05), np.float32) - rgb)
+
+
 def wrist_parts(rng, rgb, alpha, finish: Finish) -> None:
     """What a clevis shows: fork slot, pulleys, cables, pins and a housing of another colour."""
     rows, columns = alpha.shape
     middle, width = rows / 2, 0.8 * rows
     if rng.random() < 0.6:  # a moulded housing over part of it
-        tone = np.float32((0.54, 0.42, 0.20) if rng.random() < 0.5 else (0.10, 0.10, 0.11))
+        tones = np.array(((0.54, 0.42, 0.20), (0.10, 0.10, 0.11)), np.float32)
+        tone = tones[rng.integers(2)]
         start, end = np.sort(rng.uniform(0.0, 0.8, 2)) * columns
         area = rgb[:, int(start) : int(max(end, start + 0.2 * columns))]
         grey = area.mean(-1, keepdims=True)
@@ -253,6 +275,6 @@ def part(rng, alpha, finish: Finish, outline, joint, role: str) -> np.ndarray:
             cv2.circle(rgb, spot, radius, (0.02, 0.015, 0.015), -1, cv2.LINE_AA, 4)
     if role == "hook":  # the heel of a cautery tip is insulated, its end scorched
         start = int(0.35 * columns)
-        rgb[:, :start] *= np.float32((0.25, 0.25, 0.27))
-        rgb[:, int(0.85 * columns) :] *= np.float32((0.55, 0.48, 0.42))
+        rgb[:, :start] *= np.array((0.25, 0.25, 0.27), np.float32)
+        rgb[:, int(0.85 * columns) :] *= np.array((0.55, 0.48, 0.42), np.float32)
     return rgb

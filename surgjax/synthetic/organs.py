@@ -1,6 +1,6 @@
 """Organs that carry a label, seated in a landscape and lit by its lamp.
 
-Path:    landscape, surfaces, shading -> [organs] -> scene -> compositor
+Path:    ground, surfaces, shading -> [organs] -> scene -> compositor
 Axes:    as anatomy: sprites and [T, 3, 3] matrices from sprite pixel to frame pixel.
 Units:   pixels; `canvas_matrices` take canvas pixels to frame pixels, [T, 3, 3].
 """
@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from surgjax.synthetic import motion, noise, shading, sprites, surfaces, tissue
+from surgjax.synthetic.ground import Ground, Seat
 from surgjax.synthetic.instruments import Piece, SceneObject
-from surgjax.synthetic.landscape import Ground, Seat
 
 SKIN = {  # which surface each organ has
     "gallbladder": "gallbladder",

@@ -40,7 +40,7 @@ def _lay(rng, rgb, alpha, centre, side, carry, num_frames) -> Piece:
     still = float(num_frames > 1)
     drift = at + motion.tremor(rng, num_frames, 2, 0.003 * side, 25) * still
     turn = rng.uniform(0, 2 * np.pi) + still * motion.tremor(rng, num_frames, 1, 0.02, 30)[:, 0]
-    picture = sprites.Sprite(rgb.astype(np.float32), alpha, tuple(float(c) for c in centre))
+    picture = sprites.Sprite(rgb.astype(np.float32), alpha, (float(centre[0]), float(centre[1])))
     return Piece(picture, carry @ similarity(picture.joint_xy, drift, turn), 0)
 
 
@@ -75,8 +75,10 @@ def _gauze(rng, side: int):
     soaked = noise.soft_fractal(rng, rows, columns, 3, 4)
     level = rng.uniform(-0.6, 1.8)
     share = rng.uniform(0.5, 0.95) * noise.smoothstep(soaked, level, level + 0.8)
-    colour += share[..., None] * (np.float32((0.58, 0.10, 0.10)) - colour)
-    lamp = shading.Lamp(columns / 2, rows / 2, 2.0 * side, (0.2, -0.2), 60, 1.0, (1, 1, 1), 1.2 * side)
+    colour += share[..., None] * (np.array((0.58, 0.10, 0.10), np.float32) - colour)
+    lamp = shading.Lamp(
+        columns / 2, rows / 2, 2.0 * side, (0.2, -0.2), 60, 1.0, (1, 1, 1), 1.2 * side
+    )
     zero = np.zeros((rows, columns), np.float32)
     return shading.moist(rng, colour, 0.11 * size * fold, 0.25 * share, zero, lamp), alpha
 
@@ -136,7 +138,9 @@ def _bag(rng, side: int):
     colour[:] = film * rng.uniform(0.5, 0.9)
     inside = noise.smoothstep(noise.soft_noise(rng, rows, columns, 2), -0.5, 1)
     colour += (0.7 * inside)[..., None] * (BLOOD * 1.4 - colour)
-    lamp = shading.Lamp(columns / 2, rows / 2, 1.5 * side, (0.25, -0.1), 70, 1.0, (1, 1, 1), 1.2 * side)
+    lamp = shading.Lamp(
+        columns / 2, rows / 2, 1.5 * side, (0.25, -0.1), 70, 1.0, (1, 1, 1), 1.2 * side
+    )
     zero = np.zeros((rows, columns), np.float32)
     gloss = np.full((rows, columns), 2.0, np.float32)
     return shading.moist(rng, colour, -0.05 * size * ridge, gloss, zero, lamp), alpha

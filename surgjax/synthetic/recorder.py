@@ -10,7 +10,7 @@ import numpy as np
 
 
 def shutter_blur(image: np.ndarray, shift_xy, open_share: float = 0.5) -> np.ndarray:
-    """Smears along the way the picture moves while the shutter is open; under a pixel not at all."""
+    """Smears along the way the picture moves while the shutter is open, from one pixel on."""
     x, y = np.asarray(shift_xy, float) * open_share
     length = float(np.hypot(x, y))
     if length < 1.0:

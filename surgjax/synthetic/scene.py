@@ -37,6 +37,7 @@ class Scene:
             self.canvas = tissue.background(rng, size, size, config)
         else:
             self.canvas = self.ground.canvas
+        self.dim = None if self.ground is None else self.ground.dimming(side)
         self.carry = self._camera(rng, num_frames, side, config)
         place = np.eye(3)
         place[:2, 2] = -margin
@@ -124,6 +125,8 @@ class Scene:
                 compositor.cast_shadow(
                     image, layers, shift, self.shadow_softness, self.shadow_strength
                 )
+            if self.dim is not None and thing.kind not in ("anatomy", "unlabelled"):
+                compositor.dim(layers, self.dim)  # organs were painted under the lamp
             label = 0 if thing.kind == "unlabelled" else index + 1
             part_ids = [p.part for _, p in seen]
             compositor.paint(image, labels, parts, layers, label, part_ids)

@@ -131,7 +131,7 @@ def moist(rng, colour, relief, gloss, depth, lamp: Lamp) -> np.ndarray:
     facing = np.clip(nx * lx + ny * ly + nz * lz, 0, 1)
     soft = bright * (0.30 + 0.70 * facing)
     reds = cv2.pow(np.maximum(soft, 1e-4), 1.16)
-    shaded = colour * np.float32(lamp.tint) * cv2.merge([soft, reds, reds])
+    shaded = colour * np.array(lamp.tint, np.float32) * cv2.merge([soft, reds, reds])
     # In pixels of the lamp's reach, so that organs and ground have a film of the same kind.
     size = max(rows, columns) / lamp.span
     blob = lamp.span * noise.log_uniform(rng, (0.018, 0.06))

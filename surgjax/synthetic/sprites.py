@@ -115,7 +115,7 @@ def shaft(rng, length: float, width: float, material: Material, stained: bool) -
     if material.finish is not None:
         rgb, alpha = metalwork.tube(rng, length, width, material.finish, PAD)
         if stained:
-            _stain(rng, rgb)
+            metalwork.soil(rng, rgb, rng.uniform(1, 5))
         return Sprite(rgb, alpha, (alpha.shape[1] - PAD - 1.0, (alpha.shape[0] - 1) / 2))
     rows, columns = int(round(width)) + 2 * PAD, int(length) + 2 * PAD
     across = (np.arange(rows, dtype=np.float32) - (rows - 1) / 2) / (width / 2)
@@ -192,11 +192,13 @@ def solid(
     joint = np.asarray(joint_xy, float) - low
     if material.finish is not None:
         rgb = metalwork.part(rng, alpha, material.finish, outline - low, joint, role)
+        if stained:
+            metalwork.soil(rng, rgb, 1.0)
     else:
         height = shading.solid_height(alpha, rng.uniform(0.5, 1.0))
         rgb = _surface(rng, alpha, height, material)
         if details:
             _details(rng, rgb, alpha, details)
-    if stained:
-        _stain(rng, rgb)
+        if stained:
+            _stain(rng, rgb)
     return Sprite(rgb, alpha, (float(joint[0]), float(joint[1])))

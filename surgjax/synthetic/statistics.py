@@ -33,7 +33,7 @@ def describe(frame_u8: np.ndarray) -> dict[str, float]:
     found["saturation"] = float(cv2.cvtColor(frame_u8, cv2.COLOR_RGB2HSV)[..., 1].mean())
     found["white, %"] = float((frame_u8.min(-1) > 235).mean() * 100)
     found["dark, %"] = float((frame_u8.max(-1) < 25).mean() * 100)
-    grey = frame_u8.astype(np.float32) @ np.float32((0.299, 0.587, 0.114))
+    grey = frame_u8.astype(np.float32) @ np.array((0.299, 0.587, 0.114), np.float32)
     down, across = np.gradient(grey)
     slope = np.hypot(down, across)
     found["gradient"] = float(slope.mean())
@@ -68,7 +68,7 @@ def table(groups: dict[str, list[np.ndarray]]) -> str:
 
 
 def read_folder(folder: str, size: int) -> list[np.ndarray]:
-    """The pictures of a folder, centre-cropped to squares of `size`; masks (`*_mask.*`) left out."""
+    """The pictures of a folder, centre-cropped to squares of `size`; no `*_mask.*`."""
     paths = sorted(
         path
         for path in pathlib.Path(folder).iterdir()

@@ -54,12 +54,14 @@ def _mottle(rng, colour: np.ndarray, cells: float, amount: float, octaves: int =
 
 def _speckle(rng, colour: np.ndarray, blob: float, amount: float) -> None:
     """Fine brighter and darker spots, in place; `blob` in pixels."""
-    colour *= (1 + amount * noise.even_noise(rng, *colour.shape[:2], blob))[..., None]
+    colour *= (1 + amount * noise.even_noise(rng, colour.shape[0], colour.shape[1], blob))[
+        ..., None
+    ]
 
 
 def _drift(rng, colour: np.ndarray, tone, cells: float, amount: float) -> None:
     """Slow passages into another tone, in place."""
-    field = noise.soft_noise(rng, *colour.shape[:2], cells)
+    field = noise.soft_noise(rng, colour.shape[0], colour.shape[1], cells)
     _blend(colour, amount * noise.smoothstep(field, -0.6, 1.4), tone)
 
 
@@ -98,7 +100,9 @@ def _strands(rng, height: int, width: int, cells: float, stretch: float) -> np.n
 def liver(rng, height: int, width: int) -> Skin:
     """Dark red-brown, smooth, finely stippled."""
     side = max(height, width)
-    colour = _plain(tint(rng, (0.40, 0.13, 0.11), (0.33, 0.12, 0.12), (0.46, 0.19, 0.15)), height, width)
+    colour = _plain(
+        tint(rng, (0.40, 0.13, 0.11), (0.33, 0.12, 0.12), (0.46, 0.19, 0.15)), height, width
+    )
     _drift(rng, colour, tint(rng, (0.50, 0.22, 0.18), (0.30, 0.08, 0.09)), 3, 0.6)
     _speckle(rng, colour, side / 95, rng.uniform(0.03, 0.08))
     relief = 0.006 * side * noise.soft_noise(rng, height, width, rng.uniform(3, 7))
@@ -181,7 +185,9 @@ def peritoneum(rng, height: int, width: int) -> Skin:
     side = max(height, width)
     tone = tint(rng, (0.80, 0.40, 0.40), (0.76, 0.47, 0.43), (0.84, 0.56, 0.40), (0.70, 0.36, 0.40))
     colour = _plain(tone, height, width)
-    _drift(rng, colour, tint(rng, (0.66, 0.24, 0.27), (0.86, 0.62, 0.42), (0.60, 0.40, 0.52)), 3, 0.9)
+    _drift(
+        rng, colour, tint(rng, (0.66, 0.24, 0.27), (0.86, 0.62, 0.42), (0.60, 0.40, 0.52)), 3, 0.9
+    )
     _drift(rng, colour, tint(rng, (0.85, 0.52, 0.50), (0.74, 0.48, 0.56)), 5, 0.6)
     for _ in range(int(rng.integers(1, 3))):
         _supply(rng, colour, rng.uniform(1.0, 3.0), rng.uniform(0.4, 0.85), rng.uniform(0.1, 0.4))
@@ -193,7 +199,9 @@ def peritoneum(rng, height: int, width: int) -> Skin:
 def bed(rng, height: int, width: int) -> Skin:
     """Dissected tissue: torn, bloody, charred in places, with pale fibres and many glints."""
     side = max(height, width)
-    colour = _plain(tint(rng, (0.42, 0.10, 0.13), (0.34, 0.07, 0.10), (0.52, 0.20, 0.18)), height, width)
+    colour = _plain(
+        tint(rng, (0.42, 0.10, 0.13), (0.34, 0.07, 0.10), (0.52, 0.20, 0.18)), height, width
+    )
     cells = rng.uniform(4, 10)
     rough = noise.soft_fractal(rng, height, width, cells, 5, rng.uniform(0.45, 0.62))
     torn = noise.soft_fractal(rng, height, width, rng.uniform(5, 12), 4, 0.5)
@@ -204,7 +212,11 @@ def bed(rng, height: int, width: int) -> Skin:
     _blend(colour, rng.uniform(0.4, 0.9) * noise.smoothstep(-rough, 0.4, 1.6), CLOT)
     fibre = _strands(rng, height, width, rng.uniform(14, 34), rng.uniform(4, 9))
     where = noise.smoothstep(noise.soft_noise(rng, height, width, 4), -0.3, 0.9)
-    _blend(colour, rng.uniform(0.3, 0.7) * where * noise.smoothstep(fibre, 0.3, 1.8), (0.82, 0.66, 0.56))
+    _blend(
+        colour,
+        rng.uniform(0.3, 0.7) * where * noise.smoothstep(fibre, 0.3, 1.8),
+        (0.82, 0.66, 0.56),
+    )
     burnt = noise.soft_fractal(rng, height, width, rng.uniform(5, 12), 3, 0.6)
     _blend(colour, 0.7 * noise.smoothstep(burnt, 1.2, 1.9), CHAR)
     relief = side / cells * rng.uniform(0.10, 0.2) * lumps + 0.006 * side * where * fibre
@@ -228,7 +240,9 @@ def fascia(rng, height: int, width: int) -> Skin:
 def muscle(rng, height: int, width: int) -> Skin:
     """Red, striated along one direction."""
     side = max(height, width)
-    colour = _plain(tint(rng, (0.58, 0.19, 0.17), (0.66, 0.30, 0.27), (0.48, 0.15, 0.16)), height, width)
+    colour = _plain(
+        tint(rng, (0.58, 0.19, 0.17), (0.66, 0.30, 0.27), (0.48, 0.15, 0.16)), height, width
+    )
     striae = _strands(rng, height, width, rng.uniform(26, 60), rng.uniform(6, 14))
     colour *= (1 + 0.12 * striae)[..., None]
     _drift(rng, colour, (0.75, 0.55, 0.50), 3, 0.5)
@@ -242,7 +256,9 @@ def gallbladder(rng, height: int, width: int) -> Skin:
     side = max(height, width)
     tone = tint(rng, (0.60, 0.55, 0.42), (0.55, 0.53, 0.47), (0.74, 0.56, 0.48), (0.50, 0.47, 0.38))
     colour = _plain(tone, height, width)
-    _drift(rng, colour, tint(rng, (0.76, 0.56, 0.48), (0.82, 0.68, 0.42), (0.62, 0.30, 0.28)), 3, 0.7)
+    _drift(
+        rng, colour, tint(rng, (0.76, 0.56, 0.48), (0.82, 0.68, 0.42), (0.62, 0.30, 0.28)), 3, 0.7
+    )
     _supply(rng, colour, rng.uniform(0.6, 1.2), rng.uniform(0.3, 0.7), rng.uniform(0.0, 0.3))
     relief = 0.006 * side * noise.soft_fractal(rng, height, width, 5, 3, 0.4)
     return Skin(colour, relief, _even(height, width, rng.uniform(0.7, 1.4)))

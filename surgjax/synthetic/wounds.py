@@ -66,7 +66,9 @@ def _scorch(rng, ground) -> None:
     halo = cv2.GaussianBlur(outer, (0, 0), 0.006 * ground.side).astype(np.float32) / 255
     core = cv2.GaussianBlur(inner, (0, 0), 0.003 * ground.side).astype(np.float32) / 255
     halo, core = (np.clip(s * (1 + 0.4 * rough), 0, 1) for s in (halo, core))
-    ground.colour += (0.75 * halo)[..., None] * (np.float32((0.66, 0.50, 0.34)) - ground.colour)
+    ground.colour += (0.75 * halo)[..., None] * (
+        np.array((0.66, 0.50, 0.34), np.float32) - ground.colour
+    )
     ground.colour += (0.8 * core)[..., None] * (CHAR - ground.colour)
     ground.relief -= 0.012 * ground.side * core
     ground.gloss *= 1 - 0.8 * halo

@@ -76,6 +76,7 @@ def test_exposure_settles_and_dips_when_something_bright_comes_in():
     assert first[0, 90, 0] < seen[0, 90, 0]  # the tissue darkens at once, but not all the way
     for t in range(81, 160):
         last = exposure(bright, t)
+    assert exposure.gain is not None and settled is not None
     assert exposure.gain < 0.8 * settled
     assert last[0, 90, 0] < first[0, 90, 0]
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from surgjax.synthetic import ground as ground_module
 from surgjax.synthetic import landscape, organs, shading, surfaces
 from surgjax.synthetic.config import PRESETS
 
@@ -86,7 +87,7 @@ def test_an_organ_sits_on_its_seat(name):
     place = np.repeat(np.eye(3)[None], 2, 0)
     centres = []
     for seed in range(6):
-        ground.seats = [landscape.Seat(name, 50.0, 40.0, 0.4, 36.0)]
+        ground.seats = [ground_module.Seat(name, 50.0, 40.0, 0.4, 36.0)]
         while ground.seats:  # an organ may also lie anywhere else
             made = organs.organ(np.random.default_rng(seed), ground, 2, place, SIDE)
             seed += 100
@@ -101,8 +102,8 @@ def test_an_organ_sits_on_its_seat(name):
 def test_seats_turn_with_the_view():
     """A point of the unturned view and the field coordinates agree on where it is."""
     for seed in range(6):
-        ground = landscape.Ground(np.random.default_rng(seed), 64, 64)
-        ground.seat("kidney", 0.6, 0.45, 0.0, 0.3)
+        ground = ground_module.Ground(np.random.default_rng(seed), 64, 64)
+        ground.seat("kidney", (0.6, 0.45), 0.0, 0.3)
         seat = ground.seats[0]
         row, column = round(seat.y), round(seat.x)
         assert ground.x[row, column] == pytest.approx(0.6, abs=0.02)

@@ -3,8 +3,18 @@
 import numpy as np
 import pytest
 
-from surgjax.synthetic import SceneConfig, generate_clip, generate_image, jaws, props, statistics
-from surgjax.synthetic import capillaries, metalwork, noise, sheet
+from surgjax.synthetic import (
+    SceneConfig,
+    capillaries,
+    generate_clip,
+    generate_image,
+    jaws,
+    metalwork,
+    noise,
+    props,
+    sheet,
+    statistics,
+)
 from surgjax.synthetic.config import PRESETS
 
 SURGERY = PRESETS["surgery"]
