@@ -151,10 +151,11 @@ def milled(rng, alpha: np.ndarray, finish: Finish, bevel: float):
     rows, columns = alpha.shape
     inside = (alpha > 127).astype(np.uint8)
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
-    height = bevel * (1 - (1 - np.clip(depth / bevel, 0, 1)) ** 1.7)
+    flank = np.clip(depth / np.float32(bevel), 0, 1).astype(np.float32)
+    height = np.float32(bevel) * (1 - (1 - flank) ** 1.7)
     # A slight crown over the whole part, or a flat one would shine all at once.
     crown = cv2.GaussianBlur(depth, (0, 0), max(1.0, 0.6 * bevel))
-    height = cv2.GaussianBlur(height + 0.35 * crown, (0, 0), 0.6)
+    height = cv2.GaussianBlur((height + 0.35 * crown).astype(np.float32), (0, 0), 0.6)
     slope_x = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=-0.125)
     slope_y = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=-0.125)
     inverse = 1 / np.sqrt(slope_x * slope_x + slope_y * slope_y + 1)

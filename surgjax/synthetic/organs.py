@@ -71,8 +71,7 @@ def outline(rng, name: str, length: float) -> np.ndarray:
         waist = 1 - 0.12 * np.exp(-(((t - 0.5) / 0.2) ** 2))
         centre[:, 1] -= 0.12 * length * np.sin(np.pi * t)
         return _band(centre, length * rng.uniform(0.26, 0.33) * waist * ends**1.3)
-    rough = {"tumour": 0.25, "fat": 0.4, "specimen": 0.3}.get(name, 0.2)
-    return tissue.closed_curve(rng, 0.4 * length, rough, rng.uniform(0.8, 1.35))
+    return tissue.closed_curve(rng, 0.4 * length, rng.uniform(0.06, 0.16), rng.uniform(0.8, 1.35))
 
 
 def _silhouette(rng, seat: Seat, ground: Ground):
