@@ -204,14 +204,18 @@ def serrate(rng, rgb, inner, pitch: float, depth: float) -> None:
         _line(rgb, [there + normal * depth, there - normal * depth], (0.55,) * 3, 0.2 * pitch)
 
 
-def soil(rng, rgb: np.ndarray, along: float) -> None:
-    """Blood that ran and dried, char at the working end, in place; `along` stretches its runs."""
+def soil(rng, rgb: np.ndarray, along: float, clean: float = 0.0) -> None:
+    """Blood that ran and dried, char at the working end, in place; `along` stretches its runs.
+
+    `clean` is how much of the left, outer end stays clean (a fraction).
+    """
     rows, columns = rgb.shape[:2]
     cells = max(2.0, rng.uniform(0.6, 1.6) * columns / max(rows, 8))
     film = noise.soft_noise(rng, rows, columns, cells, along)
     film += 0.5 * noise.even_noise(rng, rows, columns, max(2.0, 0.12 * min(rows, columns)), along)
     level = rng.uniform(0.4, 1.6)
     share = rng.uniform(0.5, 0.95) * noise.smoothstep(film, level, level + rng.uniform(0.4, 1.2))
+    share *= noise.smoothstep(np.arange(columns) / columns, clean - 0.3, clean + 0.01)
     if rng.random() < 0.75:  # light still comes through a film of blood, and glints on it
         rgb *= 1 - share[..., None] * np.array((0.35, 0.86, 0.85), np.float32)
         rgb += share[..., None] * np.array((0.12, 0.008, 0.012), np.float32)

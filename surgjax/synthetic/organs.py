@@ -87,10 +87,9 @@ def _silhouette(rng, seat: Seat, ground: Ground):
     return alpha, away, int(low[0]), int(low[1])
 
 
-def _bury(rng, alpha: np.ndarray, seat: Seat):
-    """Lets the tissue of the ground cover one end: (alpha, darkening along that border)."""
+def _bury(rng, alpha: np.ndarray, seat: Seat, way: float):
+    """Lets the ground cover the end in direction `way`: (alpha, shade along that border)."""
     rows, columns = alpha.shape
-    way = seat.angle + np.pi + rng.normal(0, 0.6)  # mostly the near end of the long axis
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
     past = (x - columns / 2) * np.float32(np.cos(way)) + (y - rows / 2) * np.float32(np.sin(way))
     cells = max(2.0, 3 * max(rows, columns) / seat.length)
@@ -111,11 +110,13 @@ def organ(rng, ground: Ground, num_frames: int, canvas_matrices, side: int) -> S
         length = noise.log_uniform(rng, (0.16, 0.55)) * ground.side
         seat = Seat(name, x, y, rng.uniform(0, 2 * np.pi), length)
     alpha, away, x0, y0 = _silhouette(rng, seat, ground)
-    shade = None
-    if rng.random() < 0.85:
-        alpha, shade = _bury(rng, alpha, seat)
     rgb = _flesh(rng, ground, seat.name, away, x0, y0)
-    if shade is not None:
+    ways = [np.pi] if rng.random() < 0.85 else []
+    if seat.name == "bowel":  # a loop never ends in the open
+        ways = [np.pi, 0.0]
+    for way in ways:
+        spread = 0.2 if seat.name == "bowel" else 0.6
+        alpha, shade = _bury(rng, alpha, seat, seat.angle + way + rng.normal(0, spread))
         rgb *= shade[..., None]
     picture = sprites.Sprite(rgb, alpha, (0.0, 0.0))
     place = np.zeros((num_frames, 3, 3))

@@ -61,7 +61,9 @@ def _gauze(rng, side: int):
     size = rng.uniform(0.08, 0.24) * side
     corner = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * rng.uniform(0.6, 1.3, (4, 1))
     edge = np.concatenate([np.linspace(corner[i], corner[(i + 1) % 4], 14)[:-1] for i in range(4)])
-    ragged = edge * (1, rng.uniform(0.5, 1)) + 0.06 * rng.normal(0, 1, edge.shape)
+    wave = rng.normal(0, 1, (len(edge) + 4, 2))
+    wave = sum(wave[i : i + len(edge)] for i in range(5)) / 5
+    ragged = edge * (1, rng.uniform(0.5, 1)) + 0.14 * wave + 0.012 * rng.normal(0, 1, edge.shape)
     alpha, _ = _raster(size * ragged)
     rows, columns = alpha.shape
     fold = noise.soft_fractal(rng, rows, columns, rng.uniform(2, 4), 3, 0.5)

@@ -1,11 +1,11 @@
 """Contact sheets of generated scenes, to judge them with the eye.
 
-    python -m surgjax.synthetic.sheet --out docs/synthetic_sheet.png
-    python -m surgjax.synthetic.sheet --out JUDGE.png --plain --rows 6 --real FOLDER --tile 180
+    python -m surgjax.synthetic.sheet --out docs/synthetic_sheet.png --plain --tile 160
+    python -m surgjax.synthetic.sheet --out JUDGE.png --plain --rows 6 --clips 0 --tile 180 --real FOLDER
 
 Path:    clip -> [sheet] -> a picture file
-Axes:    a sheet is [H, W, 3] uint8 RGB: rows of single images, then one clip per row, with
-         outlined truth unless plain; with a folder of real frames, every second tile is a real one.
+Axes:    a sheet is [H, W, 3] uint8 RGB: rows of single images, outlined unless plain, then one
+         clip per row, outlined; with a folder of real frames, every second image is a real one.
 Errors:  ValueError for a folder without pictures; argparse's own for a preset that is not there.
 Differs: a sheet with real frames is for judging, not for keeping: those frames are not ours.
 """
@@ -60,24 +60,23 @@ def contact_sheet(
 ) -> np.ndarray:
     """`rows` of single images and `clips` rows of clips, each tile `tile` pixels wide.
 
-    Objects are outlined unless `plain`. `real` frames (square) take every second single image.
+    `plain` leaves the outlines out of single images. `real` frames (square) take the place of
+    every second one.
     """
     config = PRESETS[preset]
 
-    def small(frame, labels):
+    def small(frame, labels=None):
         area = (tile, tile)
         marked = cv2.resize(frame, area, interpolation=cv2.INTER_AREA)
-        if plain:
+        if labels is None:
             return marked
         return outline(marked, cv2.resize(labels, area, interpolation=cv2.INTER_NEAREST))
 
     def single(index):
         if real and index % 2:
-            return cv2.resize(
-                real[(index // 2) % len(real)], (tile, tile), interpolation=cv2.INTER_AREA
-            )
+            return small(real[(index // 2) % len(real)])
         clip = generate_image(seed + index, config=config)
-        return small(clip.frames_u8[0], clip.label_maps[0])
+        return small(clip.frames_u8[0], None if plain else clip.label_maps[0])
 
     lines = []
     for row in range(rows):
@@ -98,7 +97,7 @@ def main(argv=None) -> None:
     parser.add_argument("--clips", type=int, default=2, help="rows of clips")
     parser.add_argument("--columns", type=int, default=6)
     parser.add_argument("--tile", type=int, default=128, help="pixels per tile")
-    parser.add_argument("--plain", action="store_true", help="no outlines")
+    parser.add_argument("--plain", action="store_true", help="no outlines in single images")
     parser.add_argument("--real", help="folder of real frames to put beside the generated ones")
     flags = parser.parse_args(argv)
     real = statistics.read_folder(flags.real, 256) if flags.real else None
@@ -114,7 +113,7 @@ def main(argv=None) -> None:
     )
     # A palette keeps the file small enough to commit; dithering hides its bands.
     picture = Image.fromarray(sheet)
-    palette = picture.quantize(192)
+    palette = picture.quantize(256)
     dithered = picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
     dithered.save(flags.out, optimize=True)
 

@@ -115,7 +115,7 @@ def shaft(rng, length: float, width: float, material: Material, stained: bool) -
     if material.finish is not None:
         rgb, alpha = metalwork.tube(rng, length, width, material.finish, PAD)
         if stained:
-            metalwork.soil(rng, rgb, rng.uniform(1, 5))
+            metalwork.soil(rng, rgb, rng.uniform(1, 5), rng.uniform(0.0, 0.9))
         return Sprite(rgb, alpha, (alpha.shape[1] - PAD - 1.0, (alpha.shape[0] - 1) / 2))
     rows, columns = int(round(width)) + 2 * PAD, int(length) + 2 * PAD
     across = (np.arange(rows, dtype=np.float32) - (rows - 1) / 2) / (width / 2)
