@@ -210,7 +210,7 @@ def soil(rng, rgb: np.ndarray, along: float, clean: float = 0.0) -> None:
     `clean` is how much of the left, outer end stays clean (a fraction).
     """
     rows, columns = rgb.shape[:2]
-    cells = max(2.0, rng.uniform(0.6, 1.6) * columns / max(rows, 8))
+    cells = max(2.0, rng.uniform(0.8, 3.0) * columns / max(rows, 8))
     film = noise.soft_noise(rng, rows, columns, cells, along)
     film += 0.5 * noise.even_noise(rng, rows, columns, max(2.0, 0.12 * min(rows, columns)), along)
     level = rng.uniform(0.4, 1.6)
@@ -220,7 +220,7 @@ def soil(rng, rgb: np.ndarray, along: float, clean: float = 0.0) -> None:
         rgb *= 1 - share[..., None] * np.array((0.35, 0.86, 0.85), np.float32)
         rgb += share[..., None] * np.array((0.12, 0.008, 0.012), np.float32)
         edge = noise.smoothstep(film, level + 0.3, level + 0.5) * (1 - share)
-        rgb += (0.25 * edge)[..., None]
+        rgb += (0.08 * edge)[..., None]
     else:
         rgb += share[..., None] * (np.array((0.08, 0.06, 0.05), np.float32) - rgb)
 

@@ -70,7 +70,9 @@ def outline(rng, name: str, length: float) -> np.ndarray:
     if name in ("kidney", "spleen"):
         waist = 1 - 0.12 * np.exp(-(((t - 0.5) / 0.2) ** 2))
         centre[:, 1] -= 0.12 * length * np.sin(np.pi * t)
-        return _band(centre, length * rng.uniform(0.26, 0.33) * waist * ends**1.3)
+        lopsided = 1 + rng.normal(0, 0.12) * (2 * t - 1)
+        rounded = np.sqrt(np.clip(4 * t * (1 - t), 0, 1))
+        return _band(centre, length * rng.uniform(0.27, 0.36) * waist * rounded * lopsided)
     return tissue.closed_curve(rng, 0.4 * length, rng.uniform(0.06, 0.16), rng.uniform(0.8, 1.35))
 
 
@@ -87,17 +89,36 @@ def _silhouette(rng, seat: Seat, ground: Ground):
     return alpha, away, int(low[0]), int(low[1])
 
 
-def _bury(rng, alpha: np.ndarray, seat: Seat, way: float):
-    """Lets the ground cover the end in direction `way`: (alpha, shade along that border)."""
+def _bury(rng, alpha: np.ndarray, seat: Seat, way: float, least: float):
+    """Lets the ground cover the end in direction `way`: (alpha, shade along that border).
+
+    `least` of the organ's length stays in sight beyond its middle.
+    """
     rows, columns = alpha.shape
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
     past = (x - columns / 2) * np.float32(np.cos(way)) + (y - rows / 2) * np.float32(np.sin(way))
     cells = max(2.0, 3 * max(rows, columns) / seat.length)
     wobble = noise.soft_fractal(rng, rows, columns, cells, 4, 0.5)
-    left = seat.length * (rng.uniform(0.0, 0.32) + 0.045 * wobble) - past
+    left = seat.length * (rng.uniform(least, 0.32) + 0.045 * wobble) - past
     kept = alpha * noise.smoothstep(left, -1.0, 1.0)
     shade = 1 - rng.uniform(0.3, 0.75) * np.exp(-np.maximum(left, 0) / (0.05 * seat.length))
     return np.round(kept).astype(np.uint8), shade
+
+
+def _contact(rng, ground: Ground, away: np.ndarray, x0: int, y0: int) -> None:
+    """Darkens the canvas where an organ rests on it, in place."""
+    reach = int(0.06 * ground.side)
+    body = cv2.copyMakeBorder(away, reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0)
+    soft = cv2.GaussianBlur((body > 0).astype(np.float32), (0, 0), 0.35 * reach)
+    x0, y0 = x0 - reach, y0 - reach
+    left, top = max(x0, 0), max(y0, 0)
+    right = min(x0 + soft.shape[1], ground.width)
+    bottom = min(y0 + soft.shape[0], ground.height)
+    if right <= left or bottom <= top:
+        return
+    dark = rng.uniform(0.3, 0.8) * soft[top - y0 : bottom - y0, left - x0 : right - x0]
+    light = 1 - dark[..., None] * np.array((0.8, 1.0, 1.0), np.float32)
+    ground.canvas[top:bottom, left:right] *= light
 
 
 def organ(rng, ground: Ground, num_frames: int, canvas_matrices, side: int) -> SceneObject:
@@ -111,12 +132,12 @@ def organ(rng, ground: Ground, num_frames: int, canvas_matrices, side: int) -> S
         seat = Seat(name, x, y, rng.uniform(0, 2 * np.pi), length)
     alpha, away, x0, y0 = _silhouette(rng, seat, ground)
     rgb = _flesh(rng, ground, seat.name, away, x0, y0)
-    ways = [np.pi] if rng.random() < 0.85 else []
+    ways, spread, least = ([np.pi] if rng.random() < 0.85 else []), 0.6, 0.0
     if seat.name == "bowel":  # a loop never ends in the open
-        ways = [np.pi, 0.0]
+        ways, spread, least = [np.pi, 0.0], 0.2, 0.2
+    _contact(rng, ground, away, x0, y0)
     for way in ways:
-        spread = 0.2 if seat.name == "bowel" else 0.6
-        alpha, shade = _bury(rng, alpha, seat, seat.angle + way + rng.normal(0, spread))
+        alpha, shade = _bury(rng, alpha, seat, seat.angle + way + rng.normal(0, spread), least)
         rgb *= shade[..., None]
     picture = sprites.Sprite(rgb, alpha, (0.0, 0.0))
     place = np.zeros((num_frames, 3, 3))
@@ -139,7 +160,12 @@ def _flesh(rng, ground: Ground, name: str, away, x0: int, y0: int) -> np.ndarray
     lamp = shading.shifted(ground.lamp, x0, y0)
     depth = np.full((rows, columns), rng.uniform(0, 0.1), np.float32)
     grain = noise.even_noise(rng, rows, columns, ground.side / 80)
-    colour = np.clip(skin.colour * (1 + 0.018 * grain)[..., None], 0.01, 1)
+    lining = ground.skin(rng, "peritoneum").colour  # the same lining runs over it in places
+    there = cv2.resize(lining, (columns, rows), interpolation=cv2.INTER_AREA)
+    field = noise.soft_noise(rng, rows, columns, rng.uniform(1, 2.5))
+    veil = (rng.uniform(0.0, 0.6) * noise.smoothstep(field, -0.3, 1.4))[..., None]
+    colour = skin.colour + veil * (there - skin.colour)
+    colour = np.clip(colour * (1 + 0.018 * grain)[..., None], 0.01, 1)
     return shading.moist(rng, colour, relief, skin.gloss, depth, lamp)
 
 

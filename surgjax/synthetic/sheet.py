@@ -1,7 +1,7 @@
 """Contact sheets of generated scenes, to judge them with the eye.
 
     python -m surgjax.synthetic.sheet --out docs/synthetic_sheet.png --plain --tile 160
-    python -m surgjax.synthetic.sheet --out JUDGE.png --plain --rows 6 --clips 0 --tile 180 --real FOLDER
+    python -m surgjax.synthetic.sheet --out JUDGE.png --plain --rows 6 --clips 0 --real FOLDER
 
 Path:    clip -> [sheet] -> a picture file
 Axes:    a sheet is [H, W, 3] uint8 RGB: rows of single images, outlined unless plain, then one
