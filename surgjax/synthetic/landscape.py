@@ -20,7 +20,7 @@ def _veil(rng, ground: Ground) -> None:
     height, width = ground.height, ground.width
     field = noise.soft_fractal(rng, height, width, rng.uniform(1.5, 4), 3, 0.5)
     share = rng.uniform(0.2, 0.75) * noise.smoothstep(field, -0.3, 1.3)
-    skin = ground.skin(rng, rng.choice(("peritoneum", "serosa", "fascia"), p=(0.5, 0.25, 0.25)))
+    skin = ground.skin(rng, rng.choice(("peritoneum", "serosa", "fascia"), p=(0.65, 0.27, 0.08)))
     ground.colour += share[..., None] * (skin.colour - ground.colour)
     ground.relief += 0.7 * share * (skin.relief - ground.relief)
     if rng.random() < 0.6:
@@ -33,7 +33,8 @@ def _veil(rng, ground: Ground) -> None:
 
 def _cholecystectomy(rng, ground: Ground) -> None:
     """Under the liver: its edge above, fat and duodenum below, the gallbladder between."""
-    ground.cover(rng, rng.choice(("bed", "fascia", "peritoneum")), rng.uniform(0.1, 0.5))
+    kind = rng.choice(("bed", "fascia", "peritoneum"), p=(0.4, 0.12, 0.48))
+    ground.cover(rng, kind, rng.uniform(0.1, 0.5))
     edge = rng.uniform(0.30, 0.55)
     if rng.random() < 0.7:
         right = ground.beyond(rng, rng.uniform(0.65, 0.9), 0.6, rng.normal(0.3, 0.3))
@@ -52,12 +53,13 @@ def _cholecystectomy(rng, ground: Ground) -> None:
 
 def _nephrectomy(rng, ground: Ground) -> None:
     """Retroperitoneum: lined wall behind, folds of bowel and fat in front, a kidney."""
-    ground.cover(rng, rng.choice(("peritoneum", "fascia", "muscle"), p=(0.65, 0.2, 0.15)), 0.15)
+    ground.cover(rng, rng.choice(("peritoneum", "fascia", "muscle"), p=(0.84, 0.06, 0.1)), 0.15)
     if rng.random() < 0.5:
         side = ground.beyond(rng, rng.uniform(0.05, 0.3), 0.5, np.pi + rng.normal(0, 0.4))
         ground.lay(rng, side, rng.choice(("liver", "serosa")), rim=rng.uniform(0.1, 0.3))
     low = ground.beyond(rng, 0.5, rng.uniform(0.5, 0.8), np.pi / 2 + rng.normal(0, 0.35), 0.06)
-    ground.lay(rng, low, rng.choice(("folds", "fat")), rim=rng.uniform(0.08, 0.2))
+    kind = rng.choice(("folds", "fat"), p=(0.68, 0.32))
+    ground.lay(rng, low, kind, rim=rng.uniform(0.08, 0.2))
     if rng.random() < 0.4:
         patch = ground.blob(rng, rng.uniform(0.3, 0.7, 2), (0.28, 0.15), rng.uniform(0, 3), 0.35)
         ground.lay(rng, patch, "bed", rim=0.03, lift=-0.6, soft=rng.uniform(0.02, 0.07))
@@ -66,7 +68,8 @@ def _nephrectomy(rng, ground: Ground) -> None:
 
 def _pelvis(rng, ground: Ground) -> None:
     """Pelvic floor: folds of peritoneum towards a deep middle, a smooth dome, bowel below."""
-    ground.cover(rng, rng.choice(("peritoneum", "fascia")), rng.uniform(0.4, 0.9))
+    kind = rng.choice(("peritoneum", "fascia"), p=(0.85, 0.15))
+    ground.cover(rng, kind, rng.uniform(0.3, 0.8))
     for way in rng.permutation((np.pi, 0.0))[: int(rng.integers(1, 3))]:
         x = 0.5 + 0.5 * np.cos(way) * rng.uniform(0.5, 0.85)
         fold = ground.beyond(rng, x, 0.5, way + rng.normal(0, 0.35), 0.03)
@@ -83,7 +86,8 @@ def _pelvis(rng, ground: Ground) -> None:
 
 def _bowel(rng, ground: Ground) -> None:
     """Loops of bowel on their mesentery."""
-    ground.cover(rng, rng.choice(("fat", "peritoneum", "fascia")), rng.uniform(0.1, 0.4))
+    kind = rng.choice(("fat", "peritoneum", "fascia"), p=(0.45, 0.45, 0.1))
+    ground.cover(rng, kind, rng.uniform(0.1, 0.4))
     for _ in range(int(rng.integers(2, 5))):
         y = rng.uniform(0, 1.0)
         line = [(x, y + rng.normal(0, 0.12)) for x in (-0.3, 0.1, 0.5, 0.9, 1.3)]

@@ -112,14 +112,14 @@ def liver(rng, height: int, width: int) -> Skin:
 def fat(rng, height: int, width: int) -> Skin:
     """Yellow to orange lobules, each a few smaller ones, with red creases and thin vessels."""
     side = max(height, width)
-    tone = tint(rng, (0.86, 0.60, 0.25), (0.88, 0.68, 0.40), (0.84, 0.50, 0.24), (0.84, 0.66, 0.52))
+    tone = tint(rng, (0.88, 0.60, 0.24), (0.90, 0.64, 0.36), (0.86, 0.50, 0.24), (0.88, 0.56, 0.42))
     colour = _plain(tone, height, width)
     _drift(rng, colour, tint(rng, (0.80, 0.42, 0.28), (0.90, 0.72, 0.46)), 4, 0.6)
     large = _lobes(rng, height, width, int(noise.log_uniform(rng, (7, 70))))
     small = _lobes(rng, height, width, int(noise.log_uniform(rng, (60, 400))))
     crease = np.clip(1.15 - large, 0, 1) ** 3 + 0.45 * np.clip(1.1 - small, 0, 1) ** 3
     _blend(colour, rng.uniform(0.2, 0.6) * np.clip(crease, 0, 1), tone * (0.72, 0.44, 0.38))
-    _supply(rng, colour, rng.uniform(0.8, 1.6), rng.uniform(0.2, 0.6))
+    _supply(rng, colour, rng.uniform(0.8, 1.8), rng.uniform(0.35, 0.8), rng.uniform(0, 0.3))
     _speckle(rng, colour, side / 60, 0.04)
     relief = side * (rng.uniform(0.015, 0.04) * large + rng.uniform(0.002, 0.008) * small)
     relief = cv2.GaussianBlur(relief, (0, 0), side * rng.uniform(0.002, 0.007))
@@ -147,7 +147,7 @@ def _lobes(rng, height: int, width: int, count: int) -> np.ndarray:
 def folds(rng, height: int, width: int) -> Skin:
     """Wet pink convolutions, as of bowel or swollen omentum: ridges between meandering creases."""
     side = max(height, width)
-    tone = tint(rng, (0.80, 0.45, 0.44), (0.72, 0.40, 0.42), (0.66, 0.50, 0.50), (0.82, 0.56, 0.46))
+    tone = tint(rng, (0.84, 0.45, 0.45), (0.78, 0.38, 0.42), (0.70, 0.50, 0.52), (0.84, 0.54, 0.46))
     colour = _plain(tone, height, width)
     lobes = _lobes(rng, height, width, int(noise.log_uniform(rng, (9, 60))))
     cells = rng.uniform(3, 6)
@@ -230,10 +230,11 @@ def fascia(rng, height: int, width: int) -> Skin:
     tone = tint(rng, (0.80, 0.64, 0.60), (0.74, 0.50, 0.48), (0.78, 0.62, 0.66))
     colour = _plain(tone, height, width)
     strands = _strands(rng, height, width, rng.uniform(12, 26), rng.uniform(4, 9))
-    _blend(colour, 0.55 * noise.smoothstep(strands, -0.2, 1.8), (0.90, 0.82, 0.78))
-    _blend(colour, 0.65 * noise.smoothstep(-strands, 0.2, 1.8), tone * (0.75, 0.40, 0.40))
+    _blend(colour, rng.uniform(0.2, 0.5) * noise.smoothstep(strands, -0.2, 1.8), (0.90, 0.80, 0.75))
+    _blend(colour, 0.4 * noise.smoothstep(-strands, 0.2, 1.8), tone * (0.80, 0.45, 0.45))
     _supply(rng, colour, 1.2, rng.uniform(0.2, 0.6))
-    relief = 0.008 * side * strands
+    relief = 0.004 * side * strands
+    relief += 0.02 * side * noise.soft_fractal(rng, height, width, rng.uniform(2, 5), 3, 0.4)
     return Skin(colour, relief, _even(height, width, rng.uniform(0.7, 1.4)))
 
 
