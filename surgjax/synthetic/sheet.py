@@ -1,6 +1,6 @@
 """Contact sheets of generated scenes, to judge them with the eye.
 
-    python -m surgjax.synthetic.sheet --out docs/synthetic_sheet.png --plain --tile 160
+    python -m surgjax.synthetic.sheet --out docs/synthetic_sheet.png --plain --tile 160 --seed 10000300
     python -m surgjax.synthetic.sheet --out JUDGE.png --plain --rows 6 --clips 0 --real FOLDER
 
 Path:    clip -> [sheet] -> a picture file
