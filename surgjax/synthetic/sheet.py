@@ -1,6 +1,6 @@
 """Contact sheets of generated scenes, to judge them with the eye.
 
-    python -m surgjax.synthetic.sheet --out docs/synthetic_sheet.png --plain --tile 160 --seed 10000300
+    python -m surgjax.synthetic.sheet --out docs/synthetic_sheet.png --plain --tile 160
     python -m surgjax.synthetic.sheet --out JUDGE.png --plain --rows 6 --clips 0 --real FOLDER
 
 Path:    clip -> [sheet] -> a picture file
@@ -91,7 +91,7 @@ def contact_sheet(
 def main(argv=None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", required=True)
-    parser.add_argument("--seed", type=int, default=10_000_000)
+    parser.add_argument("--seed", type=int, default=10_000_300)
     parser.add_argument("--preset", choices=sorted(PRESETS), default="surgery")
     parser.add_argument("--rows", type=int, default=4, help="rows of single images")
     parser.add_argument("--clips", type=int, default=2, help="rows of clips")
