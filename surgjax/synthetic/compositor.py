@@ -58,6 +58,12 @@ def cast_shadow(image: np.ndarray, layers, shift_xy, softness: float, strength: 
     image *= shade[..., None]
 
 
+def dim(layers, light: np.ndarray) -> None:
+    """Multiplies warped pieces, in place, by the light [H, W] of where they are."""
+    for x0, y0, rgb, alpha in layers:
+        rgb *= light[y0 : y0 + alpha.shape[0], x0 : x0 + alpha.shape[1], None]
+
+
 def paint(image, labels, parts, layers, label: int, part_ids) -> None:
     """Lays one object's warped pieces over the picture, in place. Label 0 hides what is below."""
     for (x0, y0, rgb, alpha), part in zip(layers, part_ids, strict=True):

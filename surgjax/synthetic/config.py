@@ -61,6 +61,7 @@ class SceneConfig:
     exposure: Range = (0.65, 2.0)  # log-uniform
     gamma: Range = (0.75, 1.35)  # log-uniform
     white_balance: float = 0.1
+    saturation: Range = (0.45, 1.25)
     blur_px: Range = (0.3, 1.0)  # at 256 px; scales with the side
     p_motion_blur: float = 0.12
     noise: Range = (0.0, 0.035)
@@ -82,6 +83,23 @@ class SceneConfig:
     favour: float = 4.0  # so many times as likely as they would be
     white_shift: tuple[float, float, float] = (0.0, 0.0, 0.0)  # log gain of R, G, B at a site
     detail: Range = (1.0, 1.0)  # resolution of lens and sensor as a share of the frame's
+
+    # Looks of the preset "surgery". By default each draws nothing at all from the generator, so
+    # that the older presets keep their bytes.
+    layout: str = ""  # "" free tissue, "any", or a name in landscape.LAYOUTS
+    p_blood_pool: float = 0.0
+    p_trickle: float = 0.0
+    p_scorch: float = 0.0
+    p_machined: float = 0.0  # instruments of worked metal, insulated shafts, jointed wrists
+    p_auto_exposure: float = 0.0  # the camera's gain follows the light, with a lag
+    p_plume: float = 0.0  # cautery smoke that bursts, rises and thins
+    p_lens_blood: float = 0.0
+    p_lens_fog: float = 0.0
+    p_defocus: float = 0.0  # focus lost and found again
+    p_shutter_blur: float = 0.0  # blur along the camera's own movement
+    p_interlace: float = 0.0
+    p_thin_colour: float = 0.0  # chroma kept at a half to a quarter of the resolution
+    p_quality_drift: float = 0.0  # compression that gets better and worse within a clip
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -129,18 +147,61 @@ _CLEAR = SceneConfig(
 )
 
 # Short operations: scripted instruments at work on named organs, the camera moves and cuts.
-_SURGERY = _CLEAR.replace(
+# What is done and what it looks like: a scripted operation in a landscape, recorded as it would be.
+_SURGERY = SceneConfig(
     operation=True,
     min_objects=2,
-    masses=(0, 2),
-    shaft_width=(0.06, 0.16),
-    shaft_taper=(1.2, 2.2),
-    p_blood=0.3,
-    p_smoke=0.12,
-    camera_shift=(0.0, 0.03),
-    camera_rotation=(0.0, 0.03),
     view_frames=(24, 60),
     p_cut=0.35,
+    layout="cholecystectomy",  # what the script is about
+    p_blood_pool=0.3,
+    p_trickle=0.25,
+    p_scorch=0.15,
+    p_machined=1.0,
+    p_auto_exposure=0.85,
+    p_plume=0.15,
+    p_lens_blood=0.05,
+    p_lens_fog=0.05,
+    p_defocus=0.12,
+    p_shutter_blur=0.6,
+    p_interlace=0.04,
+    p_thin_colour=0.25,
+    p_quality_drift=0.3,
+    p_wild_scene=0.0,
+    accessories=(0, 2),
+    shaft_width=(0.05, 0.16),
+    shaft_taper=(1.2, 2.2),
+    jaw_opening=(0.0, 0.8),
+    p_tissue_flap=0.15,
+    p_thread=0.12,
+    p_smoke=0.0,
+    camera_shift=(0.0, 0.03),
+    camera_rotation=(0.0, 0.03),
+    vignette=(0.0, 0.6),
+    exposure=(0.95, 1.9),
+    gamma=(0.78, 1.08),
+    white_balance=0.02,
+    saturation=(0.6, 1.2),
+    noise=(0.0, 0.016),
+    p_motion_blur=0.04,
+    p_bars=0.06,
+    p_scope_circle=0.1,
+    jpeg_quality=(55, 95),
+    blur_px=(0.2, 0.75),
+)
+# The same looks without a script: any view of the abdomen, tools that wander.
+_ABDOMEN = _SURGERY.replace(
+    operation=False,
+    view_frames=(0, 0),
+    layout="any",
+    min_objects=1,
+    instruments=(1, 3),
+    shaft_width=(0.05, 0.26),
+    shaft_taper=(1.0, 1.9),
+    jaw_opening=(0.0, 1.1),
+    p_tissue_flap=0.2,
+    camera_shift=(0.0, 0.06),
+    camera_rotation=(0.0, 0.06),
 )
 
 # Named distributions. "wide" is meant for long training that must carry far. "clear" is what a
@@ -158,4 +219,5 @@ PRESETS: dict[str, SceneConfig] = {
         p_motion_blur=0.0,
     ),
     "surgery": _SURGERY,
+    "abdomen": _ABDOMEN,
 }

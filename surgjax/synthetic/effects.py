@@ -9,7 +9,7 @@ Units:   `_px` at the frame's own size; colours 0..1.
 import cv2
 import numpy as np
 
-from surgjax.synthetic import motion, noise
+from surgjax.synthetic import hazards, motion, noise, recorder
 
 
 class Optics:
@@ -29,7 +29,7 @@ class Optics:
         flicker = motion.tremor(rng, num_frames, 1, 0.02, 20)[:, 0] * (num_frames > 1)
         self.exposure = exposure * np.exp(flicker)
         self.gamma = noise.log_uniform(rng, config.gamma)
-        saturation = rng.uniform(0.45, 1.25)
+        saturation = rng.uniform(*config.saturation)
         self.mix = (saturation * np.eye(3) + (1 - saturation) / 3).astype(np.float32)
         self.smoke = self._smoke(rng, side) if rng.random() < config.p_smoke else None
         self.smoke_drift = rng.normal(0, 0.01 * side, 2)
@@ -56,6 +56,30 @@ class Optics:
             size, offset = rng.uniform(0.42, 0.66), rng.normal(0, 0.03, 2)
             far = np.sqrt((grid_x - offset[0]) ** 2 + (grid_y - offset[1]) ** 2)
             self.rim = np.clip((size - far) * side / 1.5 + 0.5, 0, 1)
+        self.hazards = hazards.Hazards(rng, num_frames, side, config)
+        self._recorder(rng, num_frames, config)
+
+    def _recorder(self, rng, num_frames: int, config) -> None:
+        def happens(probability: float) -> bool:
+            return bool(probability) and rng.random() < probability
+
+        self.shift_xy = None  # of the picture per frame, [T, 2]; see `follow`
+        self.shutter = rng.uniform(0.25, 0.9) if happens(config.p_shutter_blur) else 0.0
+        self.interlaced = happens(config.p_interlace)
+        self.previous: np.ndarray | None = None
+        self.chroma = int(rng.integers(2, 5)) if happens(config.p_thin_colour) else 1
+        self.quality_course = np.zeros(num_frames)
+        if happens(config.p_quality_drift):
+            self.quality_course = motion.keyed_curve(rng, num_frames, -20, 5, 12)[:, 0]
+
+    def follow(self, camera: np.ndarray, cuts: np.ndarray) -> None:
+        """Lets the shutter see how the camera moves; [T, 3, 3], still picture to frame.
+
+        A cut ([T] bool) is no movement.
+        """
+        middle = camera @ np.array([self.side / 2, self.side / 2, 1.0])
+        middle = middle[:, :2] / middle[:, 2:]
+        self.shift_xy = np.where(cuts[:, None], 0, np.diff(middle, axis=0, prepend=middle[:1]))
 
     @staticmethod
     def _smoke(rng, side):
@@ -82,6 +106,9 @@ class Optics:
             haze = cv2.warpAffine(self.smoke, move, (side, side), borderMode=cv2.BORDER_REFLECT)
             haze = haze * np.float32(self.smoke_level * max(self.smoke_swell[t], 0.2))
             image += haze[..., None] * (0.75 - image)
+        image = self.hazards.before_sensor(image, t)
+        if self.shutter and self.shift_xy is not None:
+            image = recorder.shutter_blur(image, self.shift_xy[t], self.shutter)
         if self.bloom:
             small = cv2.resize(image, (side // 4, side // 4), interpolation=cv2.INTER_AREA)
             glow = cv2.GaussianBlur(np.maximum(small - 0.8, 0), (0, 0), side / 80)
@@ -99,8 +126,13 @@ class Optics:
             labels[self.rim < 0.5] = 0
             parts[self.rim < 0.5] = 0
         picture = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+        picture = recorder.subsample_chroma(picture, self.chroma)
+        if self.interlaced:
+            before = self.previous if t else None  # a second pass begins anew
+            picture, self.previous = recorder.interlace(picture, before), picture
         if self.quality is not None:
-            picture = _recompress(picture, self.quality)
+            quality = int(np.clip(self.quality + self.quality_course[t], 30, 95))
+            picture = _recompress(picture, quality)
         return picture
 
 

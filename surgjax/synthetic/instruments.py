@@ -139,11 +139,11 @@ def instrument(
     wrist_width = width * rng.uniform(0.65, 1.05)
     if has_wrist:
         wrist_length = width * noise.log_uniform(rng, (0.7, 2.4))
-        material = metal if rng.random() < 0.7 else sprites.draw_material(rng, "plastic", wild)
+        material = metal if rng.random() < 0.7 else _plastic(rng, body, wild)
         outline, holes = jaws.wrist(rng, wrist_length, wrist_width)
         joint = (0.06 * wrist_length, 0)
         count = int(rng.integers(2, 9)) if wrist_width > 6 else 0
-        picture = sprites.solid(rng, outline, holes, joint, material, count, stained)
+        picture = sprites.solid(rng, outline, holes, joint, material, count, stained, "wrist")
         wrist_piece = Piece(picture, similarity(picture.joint_xy, at, angle, zoom), WRIST)
         step = np.stack([np.cos(angle), np.sin(angle)], -1) * (zoom * 0.86 * wrist_length)[:, None]
         hub, reach = at + step, 0.86 * wrist_length
@@ -161,8 +161,17 @@ def instrument(
 
 def draw_looks(rng, config) -> tuple[sprites.Material, sprites.Material]:
     """Materials of a shaft and of its metal end."""
+    if config.p_machined and rng.random() < config.p_machined:
+        return sprites.worked_material(rng, "shaft"), sprites.worked_material(rng, "metal")
     wild = config.p_wild_colour
     return sprites.draw_material(rng, "shaft", wild), sprites.draw_material(rng, "metal", wild)
+
+
+def _plastic(rng, body: sprites.Material, wild: float) -> sprites.Material:
+    """The other material of an instrument, made the way its shaft is."""
+    if body.finish is not None:
+        return sprites.worked_material(rng, "plastic")
+    return sprites.draw_material(rng, "plastic", wild)
 
 
 def _kind_weights(config) -> np.ndarray:
@@ -210,9 +219,9 @@ def _tips(rng, kind, num_frames, width, hub, angle, zoom, config, looks):
     if kind in jaws.SINGLE:
         scale = {"probe": rng.uniform(0.8, 1.4), "suction": rng.uniform(0.6, 1.0)}.get(kind, 0.95)
         outline, holes = jaws.single_tip(rng, kind, length, width * scale)
-        look = body if rng.random() < 0.4 else sprites.draw_material(rng, "plastic", wild)
+        look = body if rng.random() < 0.4 else _plastic(rng, body, wild)
         look = metal if kind in ("hook", "suction") and rng.random() < 0.7 else look
-        picture = sprites.solid(rng, outline, holes, (0.02 * length, 0), look, 0, stained)
+        picture = sprites.solid(rng, outline, holes, (0.02 * length, 0), look, 0, stained, kind)
         still = np.zeros(num_frames)
         return [Piece(picture, similarity(picture.joint_xy, hub, angle, zoom), JAWS)], still, still
     thick = max(3.0, width * noise.log_uniform(rng, (0.2, 0.5)))
@@ -228,7 +237,7 @@ def _tips(rng, kind, num_frames, width, hub, angle, zoom, config, looks):
         joint = (0.04 * length, sign * spread * 0.5)
         shape = [np.asarray(hole) * flip for hole in holes]
         count = int(rng.integers(0, 3)) if thick > 6 else 0
-        picture = sprites.solid(rng, outline * flip, shape, joint, metal, count, stained)
+        picture = sprites.solid(rng, outline * flip, shape, joint, metal, count, stained, kind)
         turn = angle + yaw - sign * opening / 2
         pieces.append(Piece(picture, similarity(picture.joint_xy, hub, turn, zoom), JAWS, sign))
     return pieces, yaw, opening

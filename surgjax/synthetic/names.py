@@ -8,10 +8,11 @@ Differs: accessories (gauze, needle, clip) count as instruments, as SA-SV counts
 
 from surgjax.synthetic.anatomy import ORGANS
 from surgjax.synthetic.jaws import KINDS, NAMES
+from surgjax.synthetic.props import KINDS as PROPS
 
 # {name: True for things brought into the body, False for tissue}
 CATEGORIES: dict[str, bool] = {
     **{NAMES.get(kind, kind): True for kind in KINDS},
-    **{name: True for name in ("gauze", "needle", "clip")},
-    **{name: False for name in (*ORGANS, "duct")},
+    **{name: True for name in PROPS},
+    **{name: False for name in (*ORGANS, "duct", "artery")},
 }

@@ -9,7 +9,9 @@ import dataclasses
 
 import numpy as np
 
-from surgjax.synthetic import anatomy, instruments, motion
+from surgjax.synthetic import anatomy, instruments, motion, props
+from surgjax.synthetic import organs as seated
+from surgjax.synthetic.ground import Ground, Seat
 from surgjax.synthetic.instruments import Pose, SceneObject, similarity
 from surgjax.synthetic.procedure import TARGETS, Act, Script, draw_script
 
@@ -23,6 +25,7 @@ _PLACES = {
     "duct": ((-0.03, 0.22), 0.0, 1.0),
     "artery": ((0.17, 0.17), 0.0, 0.8),
 }
+_LENGTHS = {"liver": 2.6, "fat": 2.6, "gallbladder": 2.9}  # of a seat, in radii
 _HAND_ANGLES = {"left": np.pi * 0.92, "right": np.pi * 0.12, "assistant": np.pi * 0.52}
 # verb: stroke (of the side), frames per stroke, what the jaws do, pull (of the side)
 _MANNERS = {
@@ -48,11 +51,19 @@ class Stage:
     script: Script
 
 
-def set_stage(rng, num_frames: int, side: int, config, carry: np.ndarray) -> Stage:
-    """Draws script, organs and tools, and moves the tools as the script says."""
+def set_stage(
+    rng, num_frames: int, side: int, config, carry: np.ndarray, ground: Ground | None = None
+) -> Stage:
+    """Draws script, organs and tools, and moves the tools as the script says.
+
+    With a `ground` the organs are seated in it and lit by its lamp.
+    """
     targets = [name for name in TARGETS if rng.random() < _PLACES[name][2]]
     script = draw_script(rng, num_frames, targets, config)
-    organs, places = _organs(rng, num_frames, side, config, targets)
+    if ground is None:
+        organs, places = _organs(rng, num_frames, side, config, targets)
+    else:
+        organs, places = _seated_organs(rng, num_frames, side, ground, targets)
     pulls = _pulls(rng, num_frames, side, script, targets)
     for name, organ in organs.items():
         shift = np.broadcast_to(np.eye(3), (num_frames, 3, 3)).copy()
@@ -68,12 +79,21 @@ def set_stage(rng, num_frames: int, side: int, config, carry: np.ndarray) -> Sta
         for piece in made.pieces:
             piece.matrices = carry @ piece.matrices
         tools.append(made)
-    objects, numbers = [*organs.values(), *tools], [*[-1] * len(organs), *map(int, order)]
+    lying = list(organs.values())
+    if ground is not None:
+        count = int(rng.integers(config.accessories[0], config.accessories[1] + 1))
+        lying += [props.accessory(rng, num_frames, side, carry) for _ in range(count)]
+    objects, numbers = [*lying, *tools], [*[-1] * len(lying), *map(int, order)]
     if rng.random() < config.p_thread:
-        objects.append(anatomy.thread(rng, num_frames, side, carry))
+        maker = anatomy if ground is None else props
+        objects.append(maker.thread(rng, num_frames, side, carry))
         numbers.append(-1)
     if rng.random() < config.p_tissue_flap:
-        objects.append(anatomy.flap(rng, num_frames, side, config, carry))
+        if ground is None:
+            objects.append(anatomy.flap(rng, num_frames, side, config, carry))
+        else:
+            onto = carry @ _from_canvas(ground, num_frames, side)
+            objects.append(seated.flap(rng, ground, num_frames, onto, side))
         numbers.append(-1)
     return Stage(objects, numbers, script)
 
@@ -104,6 +124,37 @@ def _organs(rng, num_frames, side, config, targets):
         sprite_middle = (piece.sprite.alpha.shape[1] / 2, piece.sprite.alpha.shape[0] / 2)
         piece.matrices = similarity(sprite_middle, at * side, spin, scale)
         organs[name], places[name] = made, (at * side, radius)
+    return organs, places
+
+
+def _from_canvas(ground: Ground, num_frames: int, side: int) -> np.ndarray:
+    """[T, 3, 3]: canvas pixels to world pixels."""
+    matrices = np.broadcast_to(np.eye(3), (num_frames, 3, 3)).copy()
+    matrices[:, :2, 2] = -((ground.width - side) // 2)
+    return matrices
+
+
+def _seated_organs(rng, num_frames: int, side: int, ground: Ground, targets):
+    """As `_organs`, in a landscape: the gallbladder where it has a seat, the others about it."""
+    world = _from_canvas(ground, num_frames, side)
+    turn, mirror = rng.normal(0, 0.35), rng.choice((-1, 1))
+    organs, places = {}, {}
+    for name in targets:
+        where, wanted, _ = _PLACES[name]
+        x, y = np.array(where) * (mirror, 1) + rng.normal(0, 0.03, 2)
+        turned = (x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn))
+        at = (0.5 + np.array(turned)) * side
+        radius = wanted * rng.uniform(0.85, 1.15) * side
+        if name in ("duct", "artery"):  # up and down, between liver and bowel
+            angle, length, radius = turn + np.pi / 2 + rng.normal(0, 0.35), 0.42 * side, 0.05 * side
+        else:
+            angle, length = rng.uniform(0, 2 * np.pi), _LENGTHS[name] * radius
+        if name == "gallbladder":  # the fundus comes out from under the liver
+            angle = turn + np.pi / 2 + rng.normal(0, 0.4)
+        middle = at - world[0, :2, 2]
+        seat = Seat(name, middle[0], middle[1], angle, length)
+        organs[name] = seated.seated(rng, ground, seat, num_frames, world, side)
+        places[name] = (at, radius)
     return organs, places
 
 

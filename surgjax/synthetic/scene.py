@@ -10,7 +10,18 @@ import dataclasses
 import cv2
 import numpy as np
 
-from surgjax.synthetic import anatomy, camera, compositor, instruments, noise, operation, tissue
+from surgjax.synthetic import (
+    anatomy,
+    camera,
+    compositor,
+    instruments,
+    landscape,
+    noise,
+    operation,
+    organs,
+    props,
+    tissue,
+)
 from surgjax.synthetic.instruments import Piece
 
 
@@ -44,7 +55,12 @@ class Scene:
         moving = num_frames > 1 or config.operation
         margin = int((operation.MARGIN if config.operation else 0.09) * side) if moving else 0
         size = side + 2 * margin
-        self.canvas = tissue.background(rng, size, size, config)
+        self.ground = landscape.draw(rng, size, config) if config.layout else None
+        if self.ground is None:
+            self.canvas = tissue.background(rng, size, size, config)
+        else:
+            self.canvas = self.ground.canvas
+        self.dim = None if self.ground is None else self.ground.dimming(side)
         view = camera.draw_path(rng, num_frames, side, margin, config)
         self.carry, self.cuts = view.matrices, view.cuts
         place = np.eye(3)
@@ -60,7 +76,7 @@ class Scene:
         self._maps: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self.stage = None
         if config.operation:
-            self.stage = operation.set_stage(rng, num_frames, side, config, self.carry)
+            self.stage = operation.set_stage(rng, num_frames, side, config, self.carry, self.ground)
             self.objects = self.stage.objects
         else:
             self.objects = self._objects(rng, config)
@@ -79,11 +95,17 @@ class Scene:
         frames, side, carry = self.num_frames, self.side, self.carry
         below = []
         for _ in range(count(config.anatomy)):
+            if self.ground is not None:
+                below.append(organs.organ(rng, self.ground, frames, self.canvas_matrices, side))
+                continue
             make = anatomy.organ if rng.random() < 0.75 else anatomy.duct
             below.append(make(rng, frames, side, config, carry))
         for _ in range(count(config.accessories)):
             if rng.random() < 0.5:
-                below.append(anatomy.accessory(rng, frames, side, config, carry))
+                if self.ground is None:
+                    below.append(anatomy.accessory(rng, frames, side, config, carry))
+                else:
+                    below.append(props.accessory(rng, frames, side, carry))
         number = max(count(config.instruments), config.min_objects - len(below))
         above = []
         looks = instruments.draw_looks(rng, config)
@@ -91,12 +113,17 @@ class Scene:
             own = looks if rng.random() < config.p_same_set else None
             above.append(instruments.instrument(rng, frames, side, config, own))
         if rng.random() < config.p_thread:
+            maker = anatomy if self.ground is None else props
             above.insert(
-                int(rng.integers(0, len(above) + 1)), anatomy.thread(rng, frames, side, carry)
+                int(rng.integers(0, len(above) + 1)), maker.thread(rng, frames, side, carry)
             )
         objects = below + above
         if rng.random() < config.p_tissue_flap:
-            objects.append(anatomy.flap(rng, frames, side, config, carry))
+            if self.ground is None:
+                objects.append(anatomy.flap(rng, frames, side, config, carry))
+            else:
+                matrices = self.canvas_matrices
+                objects.append(organs.flap(rng, self.ground, frames, matrices, side))
         return objects
 
     def render(self, t: int, layers: list[Layer] | None = None):
@@ -122,6 +149,8 @@ class Scene:
                 compositor.cast_shadow(
                     image, painted, shift, self.shadow_softness, self.shadow_strength
                 )
+            if self.dim is not None and thing.kind not in ("anatomy", "unlabelled"):
+                compositor.dim(painted, self.dim)  # organs were painted under the lamp
             label = 0 if thing.kind == "unlabelled" else index + 1
             part_ids = [p.part for _, p in seen]
             compositor.paint(image, labels, parts, painted, label, part_ids)

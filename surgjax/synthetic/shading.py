@@ -5,6 +5,8 @@ Axes:    height [H, W] float32; colours [H, W, 3] float32 RGB in 0..1, highlight
 Units:   height and position share one unit, so `relief` 1 is true to scale.
 """
 
+import dataclasses
+
 import cv2
 import numpy as np
 
@@ -67,3 +69,86 @@ def hard(rng, colour, height, *, metal: float, gloss: float, rough: np.ndarray) 
     glint = np.maximum((nx * lx * 0.6 + ny * ly * 0.6 + nz) / np.sqrt(1 + 0.36 * tilt**2), 0)
     shine = gloss * glint**spread * (0.7 + 0.5 * rough).clip(0, 1.6)
     return (colour * light[..., None] + shine[..., None]).astype(np.float32)
+
+
+@dataclasses.dataclass
+class Lamp:
+    """The light at the tip of the scope, above the picture: where, how far, how it leans."""
+
+    x: float  # pixels of the field it lights
+    y: float
+    reach: float  # pixels above the tissue
+    lean: tuple[float, float]  # offset of the lamp from the lens, in units of `reach`
+    sharp: float  # exponent of the wet highlight
+    fall: float  # 2 is the inverse-square law seen on a flat field
+    tint: tuple[float, float, float]  # its colour as the camera balances it
+    span: float  # pixels across the whole view, the yardstick of its films and patches
+
+    def rays(self, height: int, width: int):
+        """Unit vectors from the surface to the lamp, and its brightness, 1 below it."""
+        grid_y, grid_x = np.mgrid[0:height, 0:width].astype(np.float32)
+        x, y = (self.x - grid_x) / self.reach, (self.y - grid_y) / self.reach
+        length2 = x * x + y * y + 1
+        inverse = 1 / np.sqrt(length2)
+        return x * inverse, y * inverse, inverse, cv2.pow(length2, -0.5 * self.fall)
+
+
+def draw_lamp(rng, side: int, width: int, height: int) -> Lamp:
+    """A lamp roughly over the middle, near enough to leave the borders dark, or farther away."""
+    x, y = np.array([width, height]) * rng.uniform(0.3, 0.7, 2)
+    reach = side * noise.log_uniform(rng, (0.75, 1.9))
+    lean = rng.normal(0, 0.10, 2)
+    sharp, fall = noise.log_uniform(rng, (50, 260)), rng.uniform(1.0, 2.4)
+    warm = np.exp(rng.normal((0.02, -0.04, 0.04), (0.03, 0.04, 0.07)))
+    return Lamp(
+        float(x),
+        float(y),
+        reach,
+        (float(lean[0]), float(lean[1])),
+        sharp,
+        fall,
+        (float(warm[0]), float(warm[1]), float(warm[2])),
+        float(side),
+    )
+
+
+def shifted(lamp: Lamp, x0: float, y0: float) -> Lamp:
+    """The same lamp for a field whose corner lies at (x0, y0) of the first."""
+    return dataclasses.replace(lamp, x=lamp.x - x0, y=lamp.y - y0)
+
+
+def moist(rng, colour, relief, gloss, depth, lamp: Lamp) -> np.ndarray:
+    """Wet tissue under the lamp of the scope.
+
+    `depth` [H, W] (0 near, 1 as far again as the lamp) dims by the inverse-square law. What turns
+    away from the lamp reddens as it darkens, as light does that comes out of tissue. Highlights
+    are small, hard-edged and white, in clusters where ridges face the lens.
+    """
+    rows, columns = relief.shape
+    nx, ny, nz = normals(relief, 1.0)
+    lx, ly, lz, bright = lamp.rays(rows, columns)
+    bright /= (1 + depth) ** 2
+    facing = np.clip(nx * lx + ny * ly + nz * lz, 0, 1)
+    soft = bright * (0.30 + 0.70 * facing)
+    reds = cv2.pow(np.maximum(soft, 1e-4), 1.16)
+    shaded = colour * np.array(lamp.tint, np.float32) * cv2.merge([soft, reds, reds])
+    # In pixels of the lamp's reach, so that organs and ground have a film of the same kind.
+    size = max(rows, columns) / lamp.span
+    blob = lamp.span * noise.log_uniform(rng, (0.018, 0.06))
+    film = noise.even_noise(rng, rows, columns, blob)
+    film += 0.3 * noise.even_noise(rng, rows, columns, 0.4 * blob)
+    film *= blob * noise.log_uniform(rng, (0.02, 0.09))
+    fx, fy, fz = normals(relief + film, 1.0)
+    hx, hy = lx + lamp.lean[0], ly + lamp.lean[1]
+    inverse = 1 / np.sqrt(hx * hx + hy * hy + lz * lz)
+    glint = np.clip((fx * hx + fy * hy + fz * lz) * inverse, 0, 1)
+    tight = cv2.pow(glint, lamp.sharp)
+    wide = 2 * int(lamp.span / 14) + 1
+    tight -= 1.05 * cv2.blur(tight, (wide, wide))  # a film on flat tissue does not glare all over
+    dry = noise.soft_noise(rng, rows, columns, max(1.0, size * rng.uniform(3, 9)))
+    patch = noise.smoothstep(dry, rng.uniform(-0.8, 0.3), 1.3)
+    shine = gloss * patch * noise.smoothstep(tight, rng.uniform(0.12, 0.4), 0.72)
+    halo = cv2.GaussianBlur(shine, (0, 0), 0.012 * lamp.span)
+    sheen = gloss * bright * (0.16 * cv2.pow(glint, 12) + 0.35 * halo)
+    white = cv2.pow(bright, 0.6) * (1.5 * shine) + sheen
+    return (shaded + white[..., None]).astype(np.float32)

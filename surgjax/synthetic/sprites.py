@@ -11,7 +11,7 @@ import dataclasses
 import cv2
 import numpy as np
 
-from surgjax.synthetic import noise, shading
+from surgjax.synthetic import metalwork, noise, shading
 
 PAD = 2
 
@@ -60,6 +60,7 @@ class Material:
     metal: float
     gloss: float
     texture: float
+    finish: metalwork.Finish | None = None  # worked metal: then metalwork paints it
 
 
 def draw_material(rng, kind: str, p_wild: float) -> Material:
@@ -81,6 +82,12 @@ def draw_material(rng, kind: str, p_wild: float) -> Material:
     colour = colour * (1 - pink * np.array((0.0, 0.7, 0.6)))
     texture = rng.uniform(0.0, 0.18)
     return Material(np.clip(colour, 0.02, 1).astype(np.float32), metal, gloss, texture)
+
+
+def worked_material(rng, part: str) -> Material:
+    """A material that metalwork paints; `part` as in metalwork.draw_finish."""
+    finish = metalwork.draw_finish(rng, part)
+    return Material(finish.colour, finish.mirror, finish.shine, finish.grain, finish)
 
 
 def _surface(rng, mask: np.ndarray, height: np.ndarray, material: Material, stretch=1.0):
@@ -105,6 +112,11 @@ def _stain(rng, rgb: np.ndarray) -> None:
 
 def shaft(rng, length: float, width: float, material: Material, stained: bool) -> Sprite:
     """A tube with rings, print and streaks; the joint is the middle of its right end."""
+    if material.finish is not None:
+        rgb, alpha = metalwork.tube(rng, length, width, material.finish, PAD)
+        if stained:
+            metalwork.soil(rng, rgb, rng.uniform(1, 5), rng.uniform(0.0, 0.9))
+        return Sprite(rgb, alpha, (alpha.shape[1] - PAD - 1.0, (alpha.shape[0] - 1) / 2))
     rows, columns = int(round(width)) + 2 * PAD, int(length) + 2 * PAD
     across = (np.arange(rows, dtype=np.float32) - (rows - 1) / 2) / (width / 2)
     profile = np.sqrt(np.clip(1 - across**2, 0, 1)) * width / 2
@@ -159,8 +171,13 @@ def _details(rng, rgb: np.ndarray, alpha: np.ndarray, count: int) -> None:
                 cv2.line(rgb, (x, 0), (x, rows), colour, max(1, columns // 40), cv2.LINE_AA)
 
 
-def solid(rng, outline, holes, joint_xy, material: Material, details: int, stained: bool) -> Sprite:
-    """Any closed outline ([N, 2], joint at `joint_xy`) as a shaded solid with true holes."""
+def solid(
+    rng, outline, holes, joint_xy, material: Material, details: int, stained: bool, role: str = ""
+) -> Sprite:
+    """Any closed outline ([N, 2], joint at `joint_xy`) as a shaded solid with true holes.
+
+    `role` ("wrist" or a kind of jaws) tells metalwork which teeth, pins and cables belong there.
+    """
     outline = np.asarray(outline, float)
     low = outline.min(0) - PAD
     columns, rows = np.ceil(outline.max(0) - low + PAD + 1).astype(int)
@@ -172,11 +189,16 @@ def solid(rng, outline, holes, joint_xy, material: Material, details: int, stain
     cv2.fillPoly(alpha, [fixed(outline)], 255, cv2.LINE_AA, 4)
     for hole in holes:
         cv2.fillPoly(alpha, [fixed(hole)], 0, cv2.LINE_AA, 4)
-    height = shading.solid_height(alpha, rng.uniform(0.5, 1.0))
-    rgb = _surface(rng, alpha, height, material)
-    if details:
-        _details(rng, rgb, alpha, details)
-    if stained:
-        _stain(rng, rgb)
     joint = np.asarray(joint_xy, float) - low
+    if material.finish is not None:
+        rgb = metalwork.part(rng, alpha, material.finish, outline - low, joint, role)
+        if stained:
+            metalwork.soil(rng, rgb, 1.0)
+    else:
+        height = shading.solid_height(alpha, rng.uniform(0.5, 1.0))
+        rgb = _surface(rng, alpha, height, material)
+        if details:
+            _details(rng, rgb, alpha, details)
+        if stained:
+            _stain(rng, rgb)
     return Sprite(rgb, alpha, (float(joint[0]), float(joint[1])))

@@ -88,6 +88,7 @@ class ClipStream:
         self.num_frames, self.size, self.truth = num_frames, size, frozenset(truth)
         self.scene = Scene(rng, num_frames, size, config)
         self.optics = Optics(rng, num_frames, size, config)
+        self.optics.follow(self.scene.carry, self.scene.cuts)
         self._depth = None
         if "depth" in truth:
             depth_rng = np.random.default_rng((seed, attempt, _DEPTH_SALT))
