@@ -45,7 +45,9 @@ class AugmentConfig:
     jitter: Jitter = Jitter(0.1, 0.03, 0.03)  # the same for all frames
     p_grey: float = 0.05
     frame_jitter: Jitter = Jitter(0.1, 0.05, 0.05)  # another for every frame
-    p_mosaic: float = 0.0  # 0.15 where the reference has it on: the clip, four times, one with labels
+    p_mosaic: float = (
+        0.0  # 0.15 where the reference has it on: the clip, four times, one with labels
+    )
     still: StillMotion | None = None
 
     def __post_init__(self):
@@ -98,7 +100,7 @@ def _draw(rng: np.random.Generator, config: AugmentConfig, again: Sequence[bool]
 
 
 def affine_map(degrees: float, shear: float, width: float, height: float) -> np.ndarray:
-    """Rotation (counter-clockwise on the screen is negative) and x-shear about the centre."""
+    """Rotation, clockwise on the screen, after a shear along x; both about the centre."""
     angle, slope = math.radians(degrees), math.tan(math.radians(shear))
     cos, sin = math.cos(angle), math.sin(angle)
     linear = np.array([[cos, -cos * slope - sin], [sin, cos - sin * slope]])

@@ -241,10 +241,7 @@ def open_clips(
             f"samplers of one mixture need the same (frames, objects), found {sorted(shapes)}."
         )
     names = {
-        item.category
-        for pairs in mixture.videos
-        for _, video in pairs
-        for item in video.objects
+        item.category for pairs in mixture.videos for _, video in pairs for item in video.objects
     }
     share = Share(
         batch_size,

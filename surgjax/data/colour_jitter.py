@@ -1,7 +1,7 @@
 """Brightness, contrast, saturation and grey, in random order, in few passes over the pixels.
 
 Path:    [colour_jitter] -> augment
-Axes:    frame [H, W, 3] uint8 RGB; a map is 3x4, acting on (R, G, B, 1).
+Axes:    frame [H, W, 3] uint8 RGB; a map is 4x4, acting on (R, G, B, 1).
 Units:   factors: 1 leaves the frame, 0 gives black, the mean grey, or grey pixels.
 Errors:  ValueError for a strength outside 0..1.
 Source:  torchvision's ColorJitter (the order of the changes is drawn, factors are uniform in 1 -+
@@ -47,55 +47,39 @@ class ColourChain:
 
     def __init__(self, frame_u8: np.ndarray):
         self._frame = frame_u8
-        self._mean: np.ndarray | None = None  # of the frame's pixels
-        self._pending: np.ndarray | None = None  # [3, 4]
+        self._mean: np.ndarray | None = None  # of the frame's pixels: R, G, B, 1
+        self._pending: np.ndarray | None = None  # [4, 4]
         self._may_clip = False
 
     def change(self, what: int, factor: float) -> None:
         """Blends with black, mean grey or grey: factor x + (1 - factor) other."""
         if self._may_clip:  # the next change sees clipped values
             self._apply()
-        if what == BRIGHTNESS:
-            matrix = np.hstack([factor * np.eye(3), np.zeros((3, 1))])
-        elif what == CONTRAST:
-            offset = np.full((3, 1), (1 - factor) * self._mean_grey())
-            matrix = np.hstack([factor * np.eye(3), offset])
-        else:
-            matrix = np.hstack([_blend_with_grey(factor), np.zeros((3, 1))])
-        self._join(matrix)
+        matrix = np.diag((factor, factor, factor, 1.0))
+        if what == CONTRAST:
+            matrix[:3, 3] = (1 - factor) * self._mean_grey()
+        elif what == SATURATION:
+            matrix[:3, :3] += (1 - factor) * _GREY
+        self._pending = matrix if self._pending is None else matrix @ self._pending
         self._may_clip = factor > 1
 
     def make_grey(self) -> None:
-        if self._may_clip:
-            self._apply()
-        self._join(np.hstack([_blend_with_grey(0.0), np.zeros((3, 1))]))
+        self.change(SATURATION, 0.0)
 
     def result(self, out: np.ndarray) -> None:
         """Writes the changed frame to `out` [H, W, 3]."""
         if self._pending is None:
             np.copyto(out, self._frame)
         else:
-            cv2.transform(self._frame, self._pending, dst=out)
-
-    def _join(self, matrix: np.ndarray) -> None:
-        if self._pending is not None:
-            linear = matrix[:, :3] @ self._pending[:, :3]
-            offset = matrix[:, :3] @ self._pending[:, 3:] + matrix[:, 3:]
-            matrix = np.hstack([linear, offset])
-        self._pending = matrix
+            cv2.transform(self._frame, self._pending[:3], dst=out)
 
     def _apply(self) -> None:
-        self._frame = cv2.transform(self._frame, self._pending)
+        assert self._pending is not None
+        self._frame = cv2.transform(self._frame, self._pending[:3])
         self._pending, self._mean, self._may_clip = None, None, False
 
     def _mean_grey(self) -> float:
         if self._mean is None:
-            self._mean = np.array(cv2.mean(self._frame)[:3])
-        mean = self._mean
-        if self._pending is not None:
-            mean = self._pending[:, :3] @ mean + self._pending[:, 3]
-        return float(_GREY @ mean)
-
-
-def _blend_with_grey(factor: float) -> np.ndarray:
-    return factor * np.eye(3) + (1 - factor) * np.tile(_GREY, (3, 1))
+            self._mean = np.array([*cv2.mean(self._frame)[:3], 1.0])
+        mean = self._mean if self._pending is None else self._pending @ self._mean
+        return float(_GREY @ mean[:3])

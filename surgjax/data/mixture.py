@@ -5,12 +5,14 @@ Units:   an example's number counts the examples of all processes from 0: step *
          Weights are shares of examples; num_masks counts annotated object appearances.
 Errors:  ValueError for a mixture without sets, a weight that is not positive, a set without a video
          that its sampler can cut, a batch that the processes cannot share.
-Source:  Grain for shuffling (every video once per epoch of its set) and interleaving.
-Differs: seeds of the sets are hashed from the seed. Grain counts them up per epoch, so that seed 1
-         would begin where epoch 2 of seed 0 does.
+Source:  Grain for interleaving the sets; every video comes once per epoch of its set.
+Differs: Grain's own shuffle takes milliseconds per example on sets of few videos, and counts its
+         seed up per epoch, so that seed 1 would begin where epoch 2 of seed 0 does: here an epoch's
+         order is drawn from (seed, set, epoch).
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from typing import Literal
@@ -53,9 +55,7 @@ class Mixture:
     square root of the number of masks that can be drawn, times the entries' weights.
     """
 
-    def __init__(
-        self, entries: Sequence[MixtureEntry], seed: int, weighting: Weighting = "given"
-    ):
+    def __init__(self, entries: Sequence[MixtureEntry], seed: int, weighting: Weighting = "given"):
         if not entries:
             raise ValueError("a mixture needs at least one set.")
         if weighting not in ("given", "sqrt_masks"):
@@ -84,12 +84,31 @@ class Mixture:
     def _make_order(self):
         import grain
 
-        parts = []
-        for which, videos in enumerate(self.videos):
-            key = np.random.SeedSequence((self.seed, _ORDER, which)).generate_state(1)[0]
-            places = grain.MapDataset.source([(which, number) for number in range(len(videos))])
-            parts.append(places.shuffle(seed=int(key)).repeat(None))
+        parts = [
+            grain.MapDataset.source(_Epochs((self.seed, _ORDER, which), which, len(videos)))
+            for which, videos in enumerate(self.videos)
+        ]
         return grain.MapDataset.mix(parts, weights=self.shares)
+
+
+class _Epochs:
+    """Endless epochs of one set as a Grain source: (set, video), every video once per epoch."""
+
+    def __init__(self, seed: tuple[int, ...], which: int, count: int):
+        self._which, self._count = which, count
+
+        @functools.lru_cache(maxsize=4)  # threads may stand in neighbouring epochs
+        def order(epoch: int) -> np.ndarray:
+            return np.random.default_rng((*seed, epoch)).permutation(count)
+
+        self._order = order
+
+    def __len__(self) -> int:
+        return 1 << 48
+
+    def __getitem__(self, number: int) -> tuple[int, int]:
+        epoch, place = divmod(number, self._count)
+        return self._which, int(self._order(epoch)[place])
 
 
 def _drawable(entry: MixtureEntry) -> list[tuple[str, VideoEntry]]:

@@ -136,7 +136,9 @@ class PreparedSet:
         """The serialised example of one record of a split on disk."""
         starts = self._starts[split]
         if not 0 <= record < starts[-1]:
-            raise ValueError(f"{self.name}/{split} has records 0..{starts[-1] - 1}, asked {record}.")
+            raise ValueError(
+                f"{self.name}/{split} has records 0..{starts[-1] - 1}, asked {record}."
+            )
         shard = bisect.bisect_right(starts, record) - 1
         return self._reader(self._paths[split][shard]).read([record - starts[shard]])[0]
 
@@ -230,4 +232,3 @@ def _layout(folder: str, index: SetIndex):
                 "build the set again."
             )
     return paths, starts, info.features
-

@@ -128,16 +128,15 @@ def draw_clip(rng: np.random.Generator, video: VideoEntry, sampler: ClipSampler)
     forward = _timeline(video, sampler)
     is_reversed = bool(rng.random() < sampler.p_reverse)
     # An object that enters in the last frames leaves no room one way, but does the other way.
-    other_way = (not is_reversed) and sampler.p_reverse > 0
-    for is_reversed in dict.fromkeys((is_reversed, other_way)):
-        timeline = forward.reversed() if is_reversed else forward
-        if _is_drawable(timeline, sampler):
-            break
-    else:
+    ways = [is_reversed, not is_reversed] if sampler.p_reverse > 0 else [False]
+    ways = [way for way in ways if _is_drawable(forward.reversed() if way else forward, sampler)]
+    if not ways:
         raise ValueError(
             f"{video.video_id}: no clip of {sampler.frames} frames starts with a visible object "
             f"({video.length} frames, {len(video.objects)} objects, {sampler})."
         )
+    is_reversed = ways[0]
+    timeline = forward.reversed() if is_reversed else forward
     picks, is_long, target = _picks(rng, timeline, sampler)
     positions = timeline.positions[picks]
     travelled = np.maximum(np.abs(np.diff(positions)), 1)

@@ -2,9 +2,9 @@ r"""Clips per second of the input pipeline beside a plain PyTorch DataLoader doi
 
   python -m tests.benchmarks.input_pipeline
 
-Both sides read the same encoded bytes, decode with OpenCV, draw and augment with the same functions
-and use the same number of reading threads (here) or worker processes (torch), each with as many
-batches ahead. Rounds alternate. What differs is how work is handed out and batches are put together.
+Both sides read the same encoded bytes, decode with OpenCV, draw and augment with the same functions,
+use the same number of reading threads (here) or worker processes (torch) and hold as many batches
+ahead. Rounds alternate. What differs is how work is handed out and batches are put together.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from surgjax.data import clips
-from surgjax.data.mixture import MixtureEntry, Mixture, Share
+from surgjax.data.mixture import Mixture, MixtureEntry
 from surgjax.data.reader import PreparedSet
 from surgjax.data.samplers import ClipSampler
 from surgjax.synthetic import generate_clip
@@ -30,7 +30,9 @@ def write_videos(data_dir: str, videos: int, frames: int, height: int, width: in
     made = []
     for seed in range(videos):
         clip = generate_clip(seed, frames, 256)
-        images = [cv2.resize(f, (width, height), interpolation=cv2.INTER_CUBIC) for f in clip.frames_u8]
+        images = [
+            cv2.resize(f, (width, height), interpolation=cv2.INTER_CUBIC) for f in clip.frames_u8
+        ]
         labels = [
             cv2.resize(m, (width, height), interpolation=cv2.INTER_NEAREST) for m in clip.label_maps
         ]
