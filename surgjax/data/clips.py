@@ -14,6 +14,7 @@ Differs: no iterator state is saved. Batch `step` depends on (sets, settings, se
 """
 
 import dataclasses
+import threading
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -92,16 +93,27 @@ class ClipLoader:
     augment: AugmentConfig
     categories: tuple[str, ...]
 
-    def example(self, number: int) -> _Example:
-        """Draws, reads, decodes and augments one clip: T pictures and at most T maps."""
+    def empty(self, count: int) -> dict[str, np.ndarray]:
+        """Room for the pictures and labels of `count` clips."""
+        sampler, side = self.mixture.entries[0].sampler, self.size
+        return dict(
+            frames_u8=np.empty((count, sampler.frames, side, side, 3), np.uint8),
+            label_maps=np.empty((count, sampler.frames, side, side), np.uint8),
+        )
+
+    def example(self, number: int, room: dict[str, np.ndarray] | None = None) -> _Example:
+        """Draws, reads, decodes and augments one clip: T pictures and at most T maps.
+
+        room: where frames_u8 and label_maps of this clip go; new arrays by default.
+        """
+        room = room or {name: array[0] for name, array in self.empty(1).items()}
         pick, rng = self.mixture.pick(number), self.mixture.generator(number)
         video, sampler = pick.video, pick.entry.sampler
         draw = samplers.draw_clip(rng, video, sampler)
         images, maps = pick.entry.prepared.read_frames(
             pick.disk_split, video, draw.positions, draw.is_annotated
         )
-        frames_u8 = np.empty((sampler.frames, self.size, self.size, 3), np.uint8)
-        label_maps = np.empty((sampler.frames, self.size, self.size), np.uint8)
+        frames_u8, label_maps = room["frames_u8"], room["label_maps"]
         again = [False, *(np.diff(draw.positions) == 0)]
         augment.augment_clip(
             rng, images, maps, _table(draw, maps), self.augment, frames_u8, label_maps, again
@@ -151,16 +163,28 @@ def _table(draw: samplers.ClipDraw, maps: Sequence[np.ndarray | None]) -> np.nda
 
 
 class _Numbered:
-    """Examples of one process as a Grain source."""
+    """Examples of one process as a Grain source; each is written into its row of its batch."""
 
     def __init__(self, loader: ClipLoader, share: Share):
         self._loader, self._share = loader, share
+        self._rooms: dict[int, dict[str, np.ndarray]] = {}
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return 1 << 48
 
     def __getitem__(self, local: int) -> _Example:
-        return self._loader.example(self._share.number(local))
+        step, slot = divmod(local, self._share.local_size)
+        with self._lock:
+            if step not in self._rooms:
+                self._rooms[step] = self._loader.empty(self._share.local_size)
+            room = {name: array[slot] for name, array in self._rooms[step].items()}
+        return self._loader.example(self._share.number(local), room)
+
+    def take_room(self, step: int) -> dict[str, np.ndarray]:
+        """The arrays of a batch all of whose examples have been made."""
+        with self._lock:
+            return self._rooms.pop(step)
 
 
 class Clips(Iterator[LoadedBatch]):
@@ -175,8 +199,8 @@ class Clips(Iterator[LoadedBatch]):
         options = grain.ReadOptions(
             num_threads=threads, prefetch_buffer_size=max(threads, prefetch * share.local_size)
         )
-        source = grain.MapDataset.source(_Numbered(loader, share))
-        begun = source[start_step * share.local_size :]
+        self._numbered = _Numbered(loader, share)
+        begun = grain.MapDataset.source(self._numbered)[start_step * share.local_size :]
         self._examples = iter(begun.to_iter_dataset(options))
 
     @property
@@ -186,10 +210,9 @@ class Clips(Iterator[LoadedBatch]):
 
     def __next__(self) -> LoadedBatch:
         examples = [next(self._examples) for _ in range(self.share.local_size)]
-        arrays = {
-            name: np.stack([example.arrays[name] for example in examples])
-            for name in examples[0].arrays
-        }
+        arrays = self._numbered.take_room(self.step)
+        for name in examples[0].arrays.keys() - arrays.keys():
+            arrays[name] = np.stack([example.arrays[name] for example in examples])
         batch = LoadedBatch(self.step, ClipBatch(**arrays), tuple(e.source for e in examples))
         self.step += 1
         return batch

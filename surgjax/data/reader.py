@@ -120,7 +120,7 @@ class PreparedSet:
             if path in self._readers:
                 self._readers.move_to_end(path)
                 return self._readers[path]
-            from array_record.python import array_record_module
+            from array_record.python import array_record_module  # type: ignore[attr-defined]
 
             if not os.path.exists(path):
                 raise ValueError(f"{path} does not exist, though dataset_info.json lists it.")
@@ -175,7 +175,9 @@ class PreparedSet:
         maps = [found[int(t)][1] if w else None for t, w in zip(positions, with_map, strict=True)]
         return images, maps
 
-    def _frame(self, split: str, video: VideoEntry, position: int, with_map: bool):
+    def _frame(
+        self, split: str, video: VideoEntry, position: int, with_map: bool
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         if not 0 <= position < video.length:
             raise ValueError(
                 f"{self.name}/{split}/{video.video_id} has frames 0..{video.length - 1}, "
@@ -184,26 +186,31 @@ class PreparedSet:
         record = video.first + position
         keys = _KEYS if with_map else _KEYS[:1]
         data = self.encoded(split, record, keys)
-        decoded = [decode_image(data["image"])]
+        where = f"{self.name}/{split} record {record} ({video.video_id}, frame {position})"
+        image = _checked(decode_image(data["image"]), video, f"{where}: image", "picture")
+        instances = None
         if with_map:
-            decoded.append(decode_map(data["instances"]))
+            kind = "PNG of grey values or palette indices"
+            instances = decode_map(data["instances"])
+            instances = _checked(instances, video, f"{where}: instances", kind)
         with self._lock:
             self.decoded.images += 1
             self.decoded.maps += with_map
-        for key, array in zip(keys, decoded, strict=True):
-            where = f"{self.name}/{split} record {record} ({video.video_id}, frame {position}): "
-            if array is None:
-                kind = "picture" if key == "image" else "PNG of grey values or palette indices"
-                raise ValueError(f"{where}{key} is no {kind}.")
-            if array.shape[:2] != (video.height, video.width):
-                raise ValueError(
-                    f"{where}{key} is {array.shape[0]}x{array.shape[1]}, "
-                    f"the index says {video.height}x{video.width}."
-                )
-        return decoded[0], decoded[1] if with_map else None
+        return image, instances
 
 
-def _layout(folder: str, index: SetIndex):
+def _checked(array: np.ndarray | None, video: VideoEntry, what: str, kind: str) -> np.ndarray:
+    if array is None:
+        raise ValueError(f"{what} is no {kind}.")
+    if array.shape[:2] != (video.height, video.width):
+        raise ValueError(
+            f"{what} is {array.shape[0]}x{array.shape[1]}, "
+            f"the index says {video.height}x{video.width}."
+        )
+    return array
+
+
+def _layout(folder: str, index: SetIndex) -> tuple[dict[str, list[str]], dict[str, list[int]], Any]:
     """Per split the shards' paths and first records (with the total as last), and the features."""
     import tensorflow_datasets as tfds
 

@@ -35,7 +35,7 @@ def _start(log, steps, folders):
 
 def _kill_somewhere(rng, log, steps, folders):
     """Starts a run, lets it make a few batches, kills it without warning. Returns the lines."""
-    goal = _lines(log) + int(rng.integers(1, 8))  # a batch takes longer than an epoch's fifth
+    goal = _lines(log) + int(rng.integers(1, 8))  # an epoch is a little over two batches
     child = _start(log, steps, folders)
     deadline = time.monotonic() + 120
     while _lines(log) < goal:
@@ -50,7 +50,7 @@ def _kill_somewhere(rng, log, steps, folders):
 
 
 def _killed_and_undisturbed(log, kills, steps, folders):
-    rng = np.random.default_rng()
+    rng = np.random.default_rng()  # other moments in every run: any of them must do
     reached = [_kill_somewhere(rng, log, steps, folders) for _ in range(kills)]
     assert 0 < reached[0] and reached == sorted(set(reached)) and reached[-1] < steps
     last = _start(log, steps, folders)
