@@ -162,7 +162,7 @@ def _warp_map(instances, table, matrix, size: int, dst: np.ndarray) -> None:
         cv2.LUT(warped, table, dst=dst)
     else:
         warped = _warp(instances, matrix, size, cv2.INTER_NEAREST, border)
-        np.take(table, warped, out=dst)
+        dst[:] = table[warped]
 
 
 def slots_seen(label_map: np.ndarray, objects: int) -> np.ndarray:

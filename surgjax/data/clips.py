@@ -26,12 +26,17 @@ import numpy as np
 
 from surgjax.data import augment, samplers
 from surgjax.data.augment import IGNORE, AugmentConfig
+from surgjax.data.index import VideoEntry
 from surgjax.data.mixture import Mixture, MixtureEntry, Share, Weighting
 from surgjax.structs import Array
 
 
 class ClipBatch(flax.struct.PyTreeNode):
-    """What a training step takes. Shapes are the same for every batch."""
+    """What a training step takes. Shapes are the same for every batch.
+
+    An object of a few pixels may vanish when the first frame is made smaller: its slot is then not
+    valid. A clip without any valid slot stays in the batch and has no part in the loss.
+    """
 
     frames_u8: Array  # [B, T, S, S, 3] uint8
     label_maps: Array  # [B, T, S, S] uint8
@@ -68,10 +73,9 @@ class LoadedBatch(NamedTuple):
 
 def expand_masks(label_maps: Array, objects: int) -> Array:
     """[..., S, S] to bool [..., O, S, S]: slot k is where the label is k + 1."""
-    slots = jnp.arange(1, objects + 1, dtype=label_maps.dtype).reshape(objects, 1, 1)
-    return jnp.expand_dims(label_maps, -3) == slots.reshape(
-        (1,) * (label_maps.ndim - 2) + slots.shape
-    )
+    slots = jnp.arange(1, objects + 1, dtype=label_maps.dtype)
+    slots = slots.reshape((1,) * (label_maps.ndim - 2) + (objects, 1, 1))
+    return jnp.expand_dims(label_maps, -3) == slots
 
 
 def is_ignored(label_maps: Array) -> Array:
@@ -111,12 +115,12 @@ class ClipLoader:
         video, sampler = pick.video, pick.entry.sampler
         draw = samplers.draw_clip(rng, video, sampler)
         images, maps = pick.entry.prepared.read_frames(
-            pick.disk_split, video, draw.positions, draw.is_annotated
+            pick.disk_split, video, draw.positions.tolist(), draw.is_annotated.tolist()
         )
         frames_u8, label_maps = room["frames_u8"], room["label_maps"]
         again = [False, *(np.diff(draw.positions) == 0)]
         augment.augment_clip(
-            rng, images, maps, _table(draw, maps), self.augment, frames_u8, label_maps, again
+            rng, images, maps, _table(draw, maps, video), self.augment, frames_u8, label_maps, again
         )
         visible = np.zeros((sampler.frames, sampler.objects), bool)
         for t in np.flatnonzero(draw.is_annotated):
@@ -132,13 +136,11 @@ class ClipLoader:
             visible=visible,
             is_annotated=draw.is_annotated,
             is_long=draw.is_long,
-            is_reversed=np.bool_(draw.is_reversed),
+            is_reversed=np.array(draw.is_reversed),
             frame_index=draw.frame_index,
-            time_s=(draw.frame_index / video.fps if video.fps else 0 * draw.frame_index).astype(
-                np.float32
-            ),
+            time_s=(draw.frame_index * (1 / video.fps if video.fps else 0)).astype(np.float32),
             category=category,
-            set_index=np.int32(pick.set_index),
+            set_index=np.array(pick.set_index, np.int32),
         )
         positions = tuple(int(t) for t in draw.positions)
         source = ClipSource(
@@ -152,12 +154,20 @@ class ClipLoader:
         return _Example(arrays, source)
 
 
-def _table(draw: samplers.ClipDraw, maps: Sequence[np.ndarray | None]) -> np.ndarray:
+def _table(
+    draw: samplers.ClipDraw, maps: Sequence[np.ndarray | None], video: VideoEntry
+) -> np.ndarray:
     """Label of each value of the instance maps: chosen objects 1.., ignore, the rest background."""
     dtype = next((m.dtype for m in maps if m is not None), np.dtype(np.uint8))
-    table = np.zeros(np.iinfo(dtype).max + 1, np.uint8)
-    table[-1] = IGNORE
+    largest = np.iinfo(dtype).max
+    table = np.zeros(largest + 1, np.uint8)
+    table[largest] = IGNORE
     for slot, object_id in enumerate(draw.object_ids):
+        if not 0 < object_id < largest:
+            raise ValueError(
+                f"{video.video_id}: object {object_id} of the index cannot be a value of {dtype} "
+                f"maps, whose objects are 1..{largest - 1}."
+            )
         table[object_id] = slot + 1
     return table
 
@@ -173,13 +183,13 @@ class _Numbered:
     def __len__(self) -> int:
         return 1 << 48
 
-    def __getitem__(self, local: int) -> _Example:
-        step, slot = divmod(local, self._share.local_size)
+    def __getitem__(self, index: int) -> _Example:
+        step, slot = divmod(index, self._share.local_size)
         with self._lock:
             if step not in self._rooms:
                 self._rooms[step] = self._loader.empty(self._share.local_size)
             room = {name: array[slot] for name, array in self._rooms[step].items()}
-        return self._loader.example(self._share.number(local), room)
+        return self._loader.example(self._share.number(index), room)
 
     def take_room(self, step: int) -> dict[str, np.ndarray]:
         """The arrays of a batch all of whose examples have been made."""

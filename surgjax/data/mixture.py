@@ -74,7 +74,9 @@ class Mixture:
         """The video of example `number`."""
         if self._order is None:
             self._order = self._make_order()
-        which, video = self._order[number]
+        place = self._order[number]
+        assert place is not None  # Grain's None is a filtered element; nothing is filtered here
+        which, video = place
         return Pick(which, self.entries[which], *self.videos[which][video])
 
     def generator(self, number: int) -> np.random.Generator:
@@ -106,8 +108,8 @@ class _Epochs:
     def __len__(self) -> int:
         return 1 << 48
 
-    def __getitem__(self, number: int) -> tuple[int, int]:
-        epoch, place = divmod(number, self._count)
+    def __getitem__(self, index: int) -> tuple[int, int]:
+        epoch, place = divmod(index, self._count)
         return self._which, int(self._order(epoch)[place])
 
 

@@ -117,10 +117,20 @@ def _is_drawable(timeline: _Timeline, sampler: ClipSampler) -> bool:
 
 
 def can_draw(video: VideoEntry, sampler: ClipSampler) -> bool:
-    """Whether a clip can be cut from this video at all."""
-    timeline = _timeline(video, sampler)
-    is_forward = _is_drawable(timeline, sampler)
-    return is_forward or (sampler.p_reverse > 0 and _is_drawable(timeline.reversed(), sampler))
+    """Whether a clip can be cut from this video at all. Quick: sets may hold 100,000 images."""
+    runs = [run for item in video.objects for run in item.visible]
+    if not runs:
+        return False
+    if sampler.annotated_only:
+        timeline = _timeline(video, sampler)
+        is_forward = _is_drawable(timeline, sampler)
+        return is_forward or (sampler.p_reverse > 0 and _is_drawable(timeline.reversed(), sampler))
+    is_short = video.length < sampler.frames
+    if is_short and sampler.short == "skip":
+        return False
+    span = 1 if is_short else sampler.frames
+    first, last = min(start for start, _ in runs), max(stop for _, stop in runs) - 1
+    return first <= video.length - span or (sampler.p_reverse > 0 and last >= span - 1)
 
 
 def draw_clip(rng: np.random.Generator, video: VideoEntry, sampler: ClipSampler) -> ClipDraw:

@@ -174,7 +174,8 @@ def test_masks_open_on_the_device():
 
 def test_the_training_step_takes_it(folders):
     config = variants.get_config("debug")
-    batch = take(opened(folders, size=config.image_size), 1)[0].clips
+    sampler = ClipSampler(frames=2, objects=2)
+    batch = take(opened(folders, sampler, size=config.image_size), 1)[0].clips
 
     def loss(params, batch, key):
         scenes = promptable.SceneBatch(
@@ -230,6 +231,27 @@ def test_what_a_reading_thread_raises_reaches_the_caller(folders, tmp_path):
     with opened([str(spoilt)]) as batches, pytest.raises(ValueError, match="00001-of-00004"):
         for _ in range(4):
             next(batches)
+
+
+def test_an_object_that_vanishes_is_not_valid(tmp_path):
+    speck = prepared.moving_square("speck", 4, 256, 256)
+    speck.label_maps[:] = 0
+    speck.label_maps[:, 3, 3] = 1  # nearest resampling to 32 pixels takes every eighth: 4, 12, ..
+    folder = prepared.write_set(str(tmp_path), "specks", {"train": [speck]})
+    batch = take(opened([folder], augment_config=augment.NO_AUGMENT), 1)[0].clips
+    assert not batch.object_valid.any() and not batch.visible.any() and batch.is_annotated.all()
+
+
+def test_objects_that_the_maps_cannot_hold_are_refused(tmp_path):
+    folder = prepared.write_set(str(tmp_path), "set", {"train": [prepared.moving_square("a", 4)]})
+    path = os.path.join(folder, "clips.json")
+    with open(path) as file:
+        text = file.read()
+    with open(path, "w") as file:
+        file.write(text.replace('"objects":[{"id":1,', '"objects":[{"id":255,'))
+    message = "a: object 255 of the index cannot be a value of uint8 maps, whose objects are 1..254"
+    with opened([folder]) as batches, pytest.raises(ValueError, match=message):
+        next(batches)
 
 
 def test_settings_that_do_not_fit_are_refused(folders):

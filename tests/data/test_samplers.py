@@ -5,6 +5,7 @@ import collections
 import numpy as np
 import pytest
 
+from surgjax.data import index as set_index
 from surgjax.data import samplers
 from surgjax.data.index import ObjectEntry, VideoEntry
 from surgjax.data.samplers import ClipSampler
@@ -102,6 +103,28 @@ def test_frames_without_annotation():
     sparse = draws(entry, ClipSampler(frames=3, annotated_only=True), 1)[0]
     assert sparse.positions.tolist() == [0, 4, 8] == sparse.frame_index.tolist()
     assert sparse.is_annotated.all()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_can_draw_says_whether_a_draw_succeeds(seed):
+    rng = np.random.default_rng(seed)
+    length = int(rng.integers(1, 14))
+    annotated = [t for t in range(length) if rng.random() < 0.6]
+    seen = [set_index.runs_of(t for t in annotated if rng.random() < 0.3) for _ in range(2)]
+    entry = video(length, seen, set_index.runs_of(annotated))
+    for kind in samplers.KINDS:
+        for p_reverse in (0.0, 0.5):
+            for options in (dict(), dict(annotated_only=True), dict(short="skip")):
+                sampler = ClipSampler(kind, frames=5, p_reverse=p_reverse, **options)
+                if samplers.can_draw(entry, sampler):
+                    for d in draws(entry, sampler, 5):
+                        assert len(d.positions) == 5 and d.object_ids and d.is_annotated[0]
+                        for object_id in d.object_ids:
+                            runs = entry.objects[object_id - 1].visible
+                            assert d.positions[0] in set_index.positions_of(runs)
+                else:
+                    with pytest.raises(ValueError, match="no clip of 5 frames"):
+                        draws(entry, sampler, 1)
 
 
 HYBRID = ClipSampler(kind="hybrid", frames=8, objects=2)
