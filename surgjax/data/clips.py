@@ -32,7 +32,7 @@ from surgjax.structs import Array
 
 
 class ClipBatch(flax.struct.PyTreeNode):
-    """What a training step takes. Shapes are the same for every batch.
+    """What a training step takes. Shapes are the same for every batch; frame 0 is the prompted one.
 
     An object of a few pixels may vanish when the first frame is made smaller: its slot is then not
     valid. A clip without any valid slot stays in the batch and has no part in the loss.

@@ -66,9 +66,14 @@ class DevicePrefetch(Iterator[LoadedBatch]):
         return False
 
     def __next__(self) -> LoadedBatch:
-        if self._is_closed.is_set():
-            raise StopIteration
-        item = self._ready.get()
+        while True:
+            if self._is_closed.is_set():
+                raise StopIteration
+            try:
+                item = self._ready.get(timeout=1.0)
+                break
+            except queue.Empty:  # the thread is at work, or another one has closed this
+                continue
         if isinstance(item, Exception):
             self.close()
             raise item

@@ -10,7 +10,6 @@ ahead. Rounds alternate. What differs is how work is handed out and batches are 
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -54,16 +53,10 @@ class Measured(NamedTuple):
 
     first: float  # seconds to the first batch
     seconds: float  # of the timed batches
-    cpu: float  # processor seconds of the whole run, workers included
-
-
-def _cpu_seconds() -> float:
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def _timed(open_batches, options) -> Measured:
-    cpu, begin = _cpu_seconds(), time.perf_counter()
+    begin = time.perf_counter()
     batches, close = open_batches()
     next(batches)
     first = time.perf_counter() - begin
@@ -74,7 +67,7 @@ def _timed(open_batches, options) -> Measured:
         next(batches)
     seconds = time.perf_counter() - start
     close()
-    return Measured(first, seconds, _cpu_seconds() - cpu)
+    return Measured(first, seconds)
 
 
 def measure_ours(folder: str, options, seed: int) -> Measured:
@@ -195,32 +188,28 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _report(seed: int, ours: list[Measured], theirs: list[Measured], options) -> list[float]:
-    """Prints one round; clips/s here and there, seconds to the first batch, CPU ms per clip."""
+    """Prints one round; clips/s and seconds to the first batch, here and there."""
     row = []
     made = len(ours) * options.batch * options.batches
     for runs in (ours, theirs):
         rate = made / sum(run.seconds for run in runs)
         first = sum(run.first for run in runs) / len(runs)
-        # The run also makes the warm-up's clips and those prepared ahead; both sides as many.
-        cpu = sum(run.cpu for run in runs) / len(runs)
-        row += [rate, first, cpu]
-    ratio = row[0] / row[3]
+        row += [rate, first]
+    ratio = row[0] / row[2]
     print(
-        f"round {seed}: surgjax {row[0]:.2f} clips/s, torch {row[3]:.2f}, ratio {ratio:.2f}; "
-        f"first batch {row[1]:.2f} s, torch {row[4]:.2f} s; "
-        f"cpu {row[2]:.2f} s, torch {row[5]:.2f} s",
+        f"round {seed}: surgjax {row[0]:.2f} clips/s, torch {row[2]:.2f}, ratio {ratio:.2f}; "
+        f"first batch {row[1]:.2f} s, torch {row[3]:.2f} s",
         flush=True,
     )
     return [ratio, *row]
 
 
 def _summary(table: np.ndarray, options) -> None:
-    ratio, rate, first, cpu, torch_rate, torch_first, torch_cpu = np.median(table, 0)
+    ratio, rate, first, torch_rate, torch_first = np.median(table, 0)
     print(
         f"median ratio {ratio:.3f}, lower quartile {np.quantile(table[:, 0], 0.25):.3f}; "
         f"surgjax {rate:.2f} clips/s ({rate * options.frames:.0f} frames/s), torch "
-        f"{torch_rate:.2f} clips/s; first batch {first:.2f} s, torch {torch_first:.2f} s; "
-        f"cpu per run {cpu:.2f} s, torch {torch_cpu:.2f} s"
+        f"{torch_rate:.2f} clips/s; first batch {first:.2f} s, torch {torch_first:.2f} s"
     )
 
 

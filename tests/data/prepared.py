@@ -14,6 +14,7 @@ from surgjax.synthetic import generate_clip
 from tfds_builders.kit import records
 
 CATEGORIES = ("shaft", "tissue")
+_HAS_FILTERS = hasattr(cv2, "IMWRITE_PNG_FILTER")  # not in every OpenCV 4
 
 
 @dataclasses.dataclass
@@ -50,7 +51,9 @@ def moving_square(video_id: str, frames: int, height: int = 48, width: int = 64)
 
 
 def _png(array: np.ndarray) -> bytes:
-    return cv2.imencode(".png", array)[1].tobytes()
+    """Without row filters, which do nothing for label maps and cost four fifths of the decoding."""
+    flags = [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE] if _HAS_FILTERS else []
+    return cv2.imencode(".png", array, flags)[1].tobytes()
 
 
 def encode_image(frame_u8: np.ndarray, image_format: str, quality: int = 95) -> bytes:
