@@ -1,0 +1,1 @@
+"""Measurements that need the torch reference; run by hand, not by pytest."""

@@ -1,0 +1,1 @@
+"""Tests of prepared data sets and the input pipeline."""
