@@ -218,8 +218,12 @@ def shrink_labels(labels: np.ndarray, side: int | None) -> np.ndarray:
 
 
 def encode_labels(labels: np.ndarray) -> bytes:
-    """PNG, grey, 8 or 16 bits as the array has."""
-    return cv2.imencode(".png", labels)[1].tobytes()
+    """PNG, grey, 8 or 16 bits as the array has.
+
+    Without PNG's row filters, which help photographs: label maps decode several times faster.
+    """
+    flags = [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE]
+    return cv2.imencode(".png", labels, flags)[1].tobytes()
 
 
 def _some(values: Sequence, limit: int = 8) -> str:
