@@ -203,14 +203,29 @@ def test_bad_options_are_named(background):
 
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
-@pytest.mark.parametrize("level", [-0.3, 0.0, 0.3])
+@pytest.mark.parametrize("level", [-1.0, -0.3, 0.0, 0.3, 1.0])
 def test_operations_keep_shape_and_type(name, level, background):
-    before = background.copy()
-    out = OPERATIONS[name](background, level)
+    out = np.asarray(OPERATIONS[name](Image.fromarray(background), level))
     assert out.shape == background.shape and out.dtype == np.uint8
-    np.testing.assert_array_equal(background, before)
-    if level == 0.0 and name not in ("autocontrast", "equalise"):
-        np.testing.assert_array_equal(out, background)
+    if name not in ("autocontrast", "equalize"):  # these two have no level
+        assert np.array_equal(out, background) == (level == 0.0)
+
+
+def test_levels_by_hand():
+    """One column of greys through the operations whose result is plain arithmetic."""
+    greys = np.repeat(np.array([[10], [100], [200], [250]], np.uint8)[..., None], 3, -1)
+    table = {
+        ("solarize", 0.5): [10, 100, 55, 5],  # inverted from 128 on
+        ("posterize", 0.5): [8, 100, 200, 248],  # the last 2 of 8 bits are dropped
+        ("posterize", -1.0): [0, 96, 192, 240],  # the last 4
+        ("brightness", -1.0): [1, 10, 20, 25],  # a tenth is left
+        ("contrast", 0.0): [10, 100, 200, 250],
+        ("color", 1.0): [10, 100, 200, 250],  # greys have no colour to gain
+        ("autocontrast", 0.3): [0, 95, 201, 255],  # (v - 10) * 255 / 240, rounded down
+    }
+    for (name, level), expected in table.items():
+        out = np.asarray(OPERATIONS[name](Image.fromarray(greys), level))
+        assert out[:, 0, 0].tolist() == expected, (name, level)
 
 
 def test_augmix_mixes_and_is_seeded(background):
@@ -225,6 +240,8 @@ def test_augmix_mixes_and_is_seeded(background):
     assert np.abs(still.astype(int) - background).max() <= 1
     with pytest.raises(ValueError, match="'twirl'"):
         augmix(np.random.default_rng(0), background, operations=("twirl",))
+    with pytest.raises(ValueError, match="uint8 .* expected, found float32"):
+        augmix(np.random.default_rng(0), background.astype(np.float32))
 
 
 def test_the_set_on_disk_is_what_was_drawn(folder, capsys):
