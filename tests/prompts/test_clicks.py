@@ -141,7 +141,7 @@ def test_a_click_of_one_object_knows_nothing_of_the_others():
     key = jax.random.key(8)
     for probability in (0.0, 0.5):
         one, other_one = (
-            clicks.sample_correction(key, jnp.array(prediction), jnp.array(t), probability)
+            jax.jit(clicks.sample_correction)(key, jnp.array(prediction), jnp.array(t), probability)
             for t in (target, other)
         )
         np.testing.assert_array_equal(one[0][0], other_one[0][0])

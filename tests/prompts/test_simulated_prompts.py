@@ -8,6 +8,7 @@ import pytest
 from surgjax.prompts import simulated_prompts
 
 SIDE = 64
+initial_prompts = jax.jit(simulated_prompts.initial_prompts, static_argnums=(2, 4))
 
 
 def _masks(rows):
@@ -17,7 +18,7 @@ def _masks(rows):
 def test_prompts_are_a_box_or_one_click():
     masks = _masks(100).at[50:, 20:30, 60:].set(True).at[50:, :, :50].set(False)
     is_box = np.arange(100) % 3 == 0
-    prompts = simulated_prompts.initial_prompts(jax.random.key(0), masks, 3, jnp.array(is_box), 1.0)
+    prompts = initial_prompts(jax.random.key(0), masks, 3, jnp.array(is_box), 1.0)
     np.testing.assert_array_equal(prompts.valid, np.stack([is_box >= 0, is_box, is_box < 0], 1))
     np.testing.assert_array_equal(prompts.labels[is_box, :2], [[2, 3]] * is_box.sum())
     np.testing.assert_array_equal(prompts.labels[~is_box, 0], 1)
@@ -31,16 +32,14 @@ def test_prompts_are_a_box_or_one_click():
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)])
 def test_a_share_of_the_boxes_is_exact(share, expected):
-    prompts = simulated_prompts.initial_prompts(
-        jax.random.key(1), _masks(200), 2, jnp.ones(200, bool), share
-    )
+    prompts = initial_prompts(jax.random.key(1), _masks(200), 2, jnp.ones(200, bool), share)
     exact = (np.array(prompts.points_xy) == [[10, 16], [49, 47]]).all((1, 2))
     assert abs(exact.mean() - expected) < 0.1 * (0 < share < 1) + 1e-9
 
 
 def test_an_absent_object_gets_a_negative_click():
-    prompts = simulated_prompts.initial_prompts(
-        jax.random.key(2), jnp.zeros((40, SIDE, SIDE), bool), 2, jnp.zeros(40, bool)
+    prompts = initial_prompts(
+        jax.random.key(2), jnp.zeros((40, SIDE, SIDE), bool), 2, jnp.zeros(40, bool), 0.0
     )
     np.testing.assert_array_equal(prompts.labels[:, 0], 0)
     assert len(np.unique(np.array(prompts.points_xy[:, 0]), axis=0)) > 35  # anywhere

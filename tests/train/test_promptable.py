@@ -97,6 +97,20 @@ def test_clip_step_traces(mask_probability):
     assert loss.shape == () and {"tracked_iou", "tracked_score"} <= set(metrics)
 
 
+@pytest.mark.parametrize("sampling", ["uniform", "center"])
+def test_clip_step_with_several_prompted_frames_traces(sampling):
+    options = PromptOptions(
+        loss_size=32,
+        mask_probability=0.5,
+        conditioning_frames=2,
+        corrected_frames=2,
+        corrections=1,
+        correction_sampling=sampling,
+    )
+    (loss, metrics), _ = _abstract_loss(promptable.clip_loss, _batch(frames=3), options)
+    assert loss.shape == () and {"tracked_iou", "corrected_iou"} <= set(metrics)
+
+
 def test_given_masks_replace_the_answer_of_their_rows_only():
     model, batch = sam2.Sam2(CONFIG), _batch()
     variables = {"params": sam2.init_params(CONFIG, 0)}
@@ -125,10 +139,15 @@ def test_clip_of_one_frame_is_refused():
 
 
 @pytest.mark.slow
-def test_a_few_steps_lower_the_loss_of_one_batch():
+@pytest.mark.parametrize("several", [False, True])
+def test_a_few_steps_lower_the_loss_of_one_batch(several):
     model, batch = sam2.Sam2(CONFIG), jax.tree.map(jnp.asarray, _batch(frames=2))
     params = jax.tree.map(jnp.asarray, sam2.init_params(CONFIG, 0))
     options = PromptOptions(loss_size=32)
+    if several:
+        options = PromptOptions(
+            loss_size=32, conditioning_frames=2, corrected_frames=2, corrections=1
+        )
     key = jax.random.key(0)
     step = jax.jit(
         jax.value_and_grad(
