@@ -186,6 +186,34 @@ def test_a_pseudo_video_moves_smoothly(background):
     assert min(steps) > 0.6 and not np.array_equal(masks[0], masks[12])
 
 
+def test_tracks_of_a_pseudo_video_keep_their_instrument(background):
+    """Two instruments told apart by colour: track k shows instrument k in every frame."""
+    colours = {"red": (230, 20, 20), "green": (20, 230, 20)}
+    tools = []
+    for category, (name, colour) in enumerate(colours.items(), 1):
+        image = tool().image.copy()
+        image[:] = colour
+        tools.append(Cutout(image, tool().mask, category, name))
+    config = SingleBackgroundConfig(size=96, p_two=1.0, swing=0.1, shake=0.05)
+    generator = SingleBackground(background // 4, tools, config)
+    moved = []
+    for index in range(6):
+        clip = generator.clip(index, 20)
+        assert len(clip.sources) == 2 and sorted(clip.sources) == ["green", "red"]
+        for track, (name, category) in enumerate(
+            zip(clip.sources, clip.categories, strict=True), 1
+        ):
+            assert tools[category - 1].name == name
+            seen = clip.frames_u8[clip.label_maps == track].astype(int)
+            assert len(seen) and np.abs(seen - colours[name]).max() <= 2
+        top = clip.label_maps == 2  # the last one laid down is never covered
+        centres = [np.argwhere(mask).mean(0) for mask in top if mask.any()]
+        moved.append(np.ptp(centres, axis=0).max())
+        still = (clip.label_maps == 0).all(0)  # tissue that no tool ever covers
+        assert (clip.frames_u8[0][still] != clip.frames_u8[10][still]).any()  # it shakes
+    assert min(moved) > 2
+
+
 def test_bad_options_are_named(background):
     with pytest.raises(ValueError, match="blendings .*'poisson'"):
         SingleBackgroundConfig(blendings=("poisson",))
