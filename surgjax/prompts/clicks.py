@@ -8,7 +8,11 @@ Errors:  ValueError on masks that differ in shape.
 Source:  SAM 2, arXiv:2408.00714, section on training; reference files training/model/sam2.py and
          sam2/modeling/sam2_utils.py.
 Differs: the reference picks a random click as the arg-max of noise over the error pixels; here one
-         uniform number per row picks the k-th error pixel, which has the same distribution.
+         whole number per row picks the k-th error pixel, which has the same distribution. A click
+         that ignores the prediction is drawn per row, in the reference per batch. The box of an
+         empty mask is all zero, not inside out. Depths of the click at the centre are compared as
+         whole squares: builds of OpenCV with Intel IPP round equal depths differently from place to
+         place, which would decide ties; the reference leaves it so.
 """
 
 import jax

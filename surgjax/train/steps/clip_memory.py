@@ -5,7 +5,8 @@ Axes:    R rows (one object of one clip), N tokens, D memory width, d hidden wid
 Units:   frame_index counts frames of the source clip.
 Source:  SAM 2, arXiv:2408.00714; reference file sam2/modeling/sam2_base.py.
 Differs: every visited frame is read, however far; SAM 2 reads the last six and the conditioning
-         ones, which is the same for clips of up to seven frames.
+         ones, which is the same for clips of up to seven frames. Corrected frames always count as
+         conditioning ones, as in SAM 2.1's fine-tuning (add_all_frames_to_correct_as_cond).
 """
 
 import dataclasses
