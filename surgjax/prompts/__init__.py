@@ -1,1 +1,1 @@
-"""Prompts: their encoder, and the simulated user: which frames, which kind, where the clicks fall."""
+"""Prompts: their encoder, and the simulated user: which frames, what kind, where clicks fall."""
