@@ -8,7 +8,7 @@ Source:  Wang et al., arXiv:2206.11804.
 Differs: see `claim`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -152,10 +152,12 @@ def interval(values: np.ndarray, draws: int = 2000) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def compare(seeds: int, steps: int, images: int, held: int, arms=ARMS) -> dict[str, np.ndarray]:
+def compare(
+    seeds: Sequence[int], steps: int, images: int, held: int, arms: Sequence[str] = ARMS
+) -> dict[str, np.ndarray]:
     """IoUs [seeds, held] of every arm."""
     data, found = held_out(held), {arm: [] for arm in arms}
-    for seed in range(seeds):
+    for seed in seeds:
         for arm in arms:
             found[arm].append(score(*train(arm, seed, steps, images), data))
             print(f"seed {seed}  {arm:<13} IoU {found[arm][-1].mean():.3f}", flush=True)

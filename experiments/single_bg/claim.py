@@ -23,7 +23,10 @@ from absl import app, flags
 from experiments.single_bg import arms
 from surgjax.checkpoints.atomic import atomic_file
 
-_SEEDS = flags.DEFINE_integer("seeds", 3, "Independent repetitions.")
+_SEEDS = flags.DEFINE_integer("seeds", 3, "Independent repetitions.", lower_bound=1)
+_FIRST_SEED = flags.DEFINE_integer(
+    "first_seed", 0, "Of the repetitions, to share them out.", lower_bound=0
+)
 _STEPS = flags.DEFINE_integer("steps", 400, "Updates of every arm.")
 _IMAGES = flags.DEFINE_integer("images", 400, "Generated images of every arm.")
 _HELD = flags.DEFINE_integer("held_out", 80, "Scenes the arms are scored on.")
@@ -44,8 +47,10 @@ def main(_):
         raise app.UsageError(
             f"--arms={','.join(_ARMS.value)}: some of {','.join(arms.ARMS)} expected."
         )
-    found = arms.compare(_SEEDS.value, _STEPS.value, _IMAGES.value, _HELD.value, _ARMS.value)
-    report: dict[str, Any] = {"seeds": _SEEDS.value, "steps": _STEPS.value, "arms": {}, "gains": {}}
+    seeds = range(_FIRST_SEED.value, _FIRST_SEED.value + _SEEDS.value)
+    found = arms.compare(seeds, _STEPS.value, _IMAGES.value, _HELD.value, _ARMS.value)
+    report: dict[str, Any] = {"seeds": list(seeds), "steps": _STEPS.value, "arms": {}, "gains": {}}
+    report["ious"] = {arm: values.tolist() for arm, values in found.items()}
     for arm, values in found.items():
         report["arms"][arm] = [float(values.mean()), *arms.interval(values)]
         mean, low, high = report["arms"][arm]

@@ -1,1 +1,1 @@
-"""Prompts: their encoder, and the simulated clicks of training and evaluation."""
+"""Prompts: their encoder, and the simulated user: which frames, what kind, where clicks fall."""

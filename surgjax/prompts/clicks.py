@@ -8,13 +8,18 @@ Errors:  ValueError on masks that differ in shape.
 Source:  SAM 2, arXiv:2408.00714, section on training; reference files training/model/sam2.py and
          sam2/modeling/sam2_utils.py.
 Differs: the reference picks a random click as the arg-max of noise over the error pixels; here one
-         uniform number per row picks the k-th error pixel, which has the same distribution.
+         whole number per row picks the k-th error pixel, which has the same distribution. A click
+         that ignores the prediction is drawn per row, in the reference per batch. The box of an
+         empty mask is all zero, not inside out. Depths of the click at the centre are compared as
+         whole squares: builds of OpenCV with Intel IPP round equal depths differently from place to
+         place, which would decide ties; the reference leaves it so.
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from surgjax.ops.distance_transform import squared_depths
 from surgjax.typing import Array, Bool, Float, Int
 
 MAX_BOX_NOISE = 20.0  # pixels
@@ -50,8 +55,7 @@ def sample_pixel(key: Array, masks: Bool[Array, "*B H W"]) -> Float[Array, "*B 2
     flat = masks.reshape(*masks.shape[:-2], height * width)
     running = jnp.cumsum(flat, -1, dtype=jnp.int32)
     count = running[..., -1]
-    draw = jax.random.uniform(key, count.shape) * count.astype(jnp.float32)
-    rank = jnp.minimum(draw.astype(jnp.int32), count - 1)  # the product may round up to count
+    rank = jax.random.randint(key, count.shape, 0, jnp.maximum(count, 1))
     index = jnp.argmax(running > rank[..., None], -1)
     index = jnp.where(count > 0, index, 0)
     return jnp.stack([index % width, index // width], -1).astype(jnp.float32)
@@ -93,11 +97,33 @@ def first_click(
     return sample_correction(key, jnp.zeros_like(target), target)
 
 
+def center_correction(
+    prediction: Bool[Array, "*B H W"], target: Bool[Array, "*B H W"]
+) -> tuple[Float[Array, "*B 2"], Int[Array, "*B"]]:
+    """`center_click` of every row inside a compiled program, to the pixel the same.
+
+    The deepest pixel of the larger error region; of equal depths the first in row-major order, and
+    of equally deep regions the surplus (label 0). Without any error: (0, 0), label 0.
+    """
+    if prediction.shape != target.shape:
+        raise ValueError(f"prediction {prediction.shape} and target {target.shape} differ.")
+    missed, surplus = (
+        squared_depths(region).reshape(*target.shape[:-2], -1)
+        for region in (target & ~prediction, prediction & ~target)
+    )
+    is_positive = missed.max(-1) > surplus.max(-1)
+    index = jnp.where(is_positive, jnp.argmax(missed, -1), jnp.argmax(surplus, -1))
+    width = target.shape[-1]
+    points_xy = jnp.stack([index % width, index // width], -1).astype(jnp.float32)
+    return points_xy, is_positive.astype(jnp.int32)
+
+
 def center_click(prediction: np.ndarray | None, target: np.ndarray) -> tuple[np.ndarray, int]:
-    """The deterministic click of evaluation: deepest point of the larger error region.
+    """The deterministic click of evaluation: deepest pixel of the larger error region.
 
     Host side, one object: `target` and `prediction` are bool [H, W]; no prediction means an empty
-    one. Depth is the L2 distance to the region's border, the image's border included.
+    one. Depth is the L2 distance to the region's border, the image's border included. Of equal
+    depths the first in row-major order counts, of equally deep regions the surplus (label 0).
     """
     import cv2
 
@@ -108,7 +134,8 @@ def center_click(prediction: np.ndarray | None, target: np.ndarray) -> tuple[np.
     depths = []
     for region in (target & ~prediction, prediction & ~target):
         padded = np.pad(region.astype(np.uint8), 1)
-        depths.append(cv2.distanceTransform(padded, cv2.DIST_L2, 0)[1:-1, 1:-1])
+        depth = cv2.distanceTransform(padded, cv2.DIST_L2, 0)[1:-1, 1:-1]
+        depths.append(np.rint(depth.astype(np.float64) ** 2))
     missed, surplus = depths
     is_positive = bool(missed.max() > surplus.max())
     row, column = np.unravel_index(np.argmax(missed if is_positive else surplus), target.shape)

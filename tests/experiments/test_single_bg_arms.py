@@ -46,7 +46,7 @@ def test_interval_of_a_known_spread():
 
 @pytest.mark.slow
 def test_generated_data_teaches_more_than_no_training():
-    found = arms.compare(seeds=1, steps=150, images=200, held=30, arms=("three",))
+    found = arms.compare(seeds=[0], steps=150, images=200, held=30, arms=("three",))
     net = arms.UNet(widths=(12, 24, 48, 96))
     params = net.init(jax.random.key(0), jnp.zeros((1, arms.SIZE, arms.SIZE, 3)))
     untrained = arms.score(net, params, arms.held_out(30))

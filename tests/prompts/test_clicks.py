@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from surgjax.prompts import clicks
+from tests.prompts.error_regions import random_masks
 
 
 def _mask(rows, columns, side=8):
@@ -75,7 +76,127 @@ def test_center_click_takes_the_larger_error():
     assert label == 0 and 5 <= point[0] < 8
 
 
+TIES = {  # prediction, target -> click and label; * missed, + surplus, # right
+    "two equally deep pixels, one row: the left one": ("..*.*..", (2, 0), 1),
+    "equally deep regions: the surplus": ("*...+..", (4, 0), 0),
+    "the deeper region wins": ("..++.\n..++.\n.....\n***..\n***..\n***..", (1, 4), 1),
+    "of rows, the upper": (".*.\n...\n*..", (1, 0), 1),
+    "an even block: its upper left": ("****\n****\n****\n****", (1, 1), 1),
+    "nothing wrong": ("##.", (0, 0), 0),
+    "the border of the image counts": ("**...\n**...\n.....", (0, 0), 1),
+    "everything missed": ("***\n***\n***", (1, 1), 1),
+}
+
+
+@pytest.mark.parametrize("name", sorted(TIES))
+def test_ties_of_the_center_click(name):
+    picture, point, label = TIES[name]
+    letters = np.array([list(line) for line in picture.split("\n")])
+    target, prediction = np.isin(letters, ["*", "#"]), np.isin(letters, ["+", "#"])
+    found, found_label = clicks.center_click(prediction, target)
+    assert (tuple(found), found_label) == (point, label)
+    found, found_label = clicks.center_correction(jnp.array(prediction), jnp.array(target))
+    assert (tuple(np.array(found)), int(found_label)) == (point, label)
+
+
+def test_center_correction_is_center_click_on_any_masks():
+    target, prediction = random_masks(0, 60, 64, 48), random_masks(1, 60, 64, 48)
+    prediction[:3], target[3:6] = False, False
+    prediction[6:9] = target[6:9]  # nothing wrong
+    target[9], prediction[9] = True, False
+    points, labels = jax.jit(clicks.center_correction)(jnp.array(prediction), jnp.array(target))
+    expected = [clicks.center_click(p, t) for p, t in zip(prediction, target, strict=True)]
+    np.testing.assert_array_equal(points, np.stack([point for point, _ in expected]))
+    np.testing.assert_array_equal(labels, [label for _, label in expected])
+    assert set(np.array(labels)) == {0, 1}
+
+
+@pytest.mark.slow
+def test_center_correction_at_the_size_of_the_model():
+    target, prediction = random_masks(2, 3, 1024, 1024), random_masks(3, 3, 1024, 1024)
+    target[0], prediction[0] = True, False
+    points, labels = jax.jit(clicks.center_correction)(jnp.array(prediction), jnp.array(target))
+    for row in range(3):
+        point, label = clicks.center_click(prediction[row], target[row])
+        assert (tuple(np.array(points[row])), int(labels[row])) == (tuple(point), label)
+
+
+def test_center_correction_runs_under_a_gradient():
+    target = jnp.array(random_masks(4, 2, 16, 16))
+
+    def loss(logits):
+        points_xy, labels = clicks.center_correction(logits > 0, target)
+        return (logits**2).sum() + points_xy.sum() + labels.sum()
+
+    logits = jnp.ones((2, 16, 16))
+    np.testing.assert_array_equal(jax.grad(loss)(logits), 2 * logits)
+
+
+def test_a_click_of_one_object_knows_nothing_of_the_others():
+    """With the place of the row fixed, other rows' masks change nothing; so objects may be
+    permuted without a change in the law, and a deterministic click moves with its object."""
+    target, prediction = random_masks(5, 6, 20, 24), random_masks(6, 6, 20, 24)
+    other = target.copy()
+    other[1:] = random_masks(7, 5, 20, 24)
+    key = jax.random.key(8)
+    for probability in (0.0, 0.5):
+        one, other_one = (
+            jax.jit(clicks.sample_correction)(key, jnp.array(prediction), jnp.array(t), probability)
+            for t in (target, other)
+        )
+        np.testing.assert_array_equal(one[0][0], other_one[0][0])
+        assert int(one[1][0]) == int(other_one[1][0])
+    order = np.array([3, 1, 5, 0, 2, 4])
+    points, labels = clicks.center_correction(jnp.array(prediction), jnp.array(target))
+    moved = clicks.center_correction(jnp.array(prediction[order]), jnp.array(target[order]))
+    np.testing.assert_array_equal(moved[0], points[order])
+    np.testing.assert_array_equal(moved[1], labels[order])
+
+
+def test_clicks_of_a_permuted_batch_have_the_same_law():
+    """Each of two objects gets each of its pixels as often in either place."""
+    two = np.stack([_mask([0, 3, 7], [5, 1, 7]), _mask([1, 2], [1, 2])])
+    for order in ([0, 1], [1, 0]):
+        keys = jax.random.split(jax.random.key(9), 3000)
+        masks = jnp.tile(jnp.array(two[order]), (3000, 1, 1, 1))
+        points = np.array(jax.vmap(clicks.first_click)(keys, masks)[0])
+        for place, size in zip(range(2), np.array([3, 2])[order], strict=True):
+            counts = np.unique(points[:, place], axis=0, return_counts=True)[1]
+            expected = 3000 / size
+            assert len(counts) == size
+            assert ((counts - expected) ** 2 / expected).sum() < 13.8  # chi2, 2 degrees, p = 0.001
+
+
+def test_errors_share_the_clicks_by_their_area():
+    """Uniform over the union of missed and surplus pixels, not over the two kinds."""
+    target, prediction = _mask(slice(0, 1), slice(0, 6)), _mask(slice(4, 5), slice(0, 2))
+    rows = (4000, 1, 1)
+    points, labels = clicks.sample_correction(
+        jax.random.key(2), jnp.tile(jnp.array(prediction), rows), jnp.tile(jnp.array(target), rows)
+    )
+    counts = np.unique(np.array(points), axis=0, return_counts=True)[1]
+    assert len(counts) == 8 and ((counts - 500) ** 2 / 500).sum() < 24.3  # 7 degrees, p = 0.001
+    assert abs(float(labels.mean()) - 0.75) < 0.025
+
+
+def test_a_share_of_corrections_ignores_the_prediction():
+    target = _mask(slice(0, 4), slice(0, 4))
+    prediction = target & ~_mask([0], [0])  # one pixel is missed
+    rows = (4000, 1, 1)
+    points, labels = clicks.sample_correction(
+        jax.random.key(3),
+        jnp.tile(jnp.array(prediction), rows),
+        jnp.tile(jnp.array(target), rows),
+        0.1,
+    )
+    assert (np.array(labels) == 1).all()
+    elsewhere = (np.array(points) != 0).any(-1).mean()
+    assert abs(elsewhere - 0.1 * 15 / 16) < 0.015
+
+
 def test_shapes_that_differ_are_refused():
+    with pytest.raises(ValueError, match="differ"):
+        clicks.center_correction(jnp.zeros((4, 4), bool), jnp.zeros((4, 5), bool))
     with pytest.raises(ValueError, match="differ"):
         clicks.sample_correction(
             jax.random.key(0), jnp.zeros((4, 4), bool), jnp.zeros((4, 5), bool)

@@ -186,6 +186,34 @@ def test_a_pseudo_video_moves_smoothly(background):
     assert min(steps) > 0.6 and not np.array_equal(masks[0], masks[12])
 
 
+def test_tracks_of_a_pseudo_video_keep_their_instrument(background):
+    """Two instruments told apart by colour: track k shows instrument k in every frame."""
+    colours = {"red": (230, 20, 20), "green": (20, 230, 20)}
+    tools = []
+    for category, (name, colour) in enumerate(colours.items(), 1):
+        image = tool().image.copy()
+        image[:] = colour
+        tools.append(Cutout(image, tool().mask, category, name))
+    config = SingleBackgroundConfig(size=96, p_two=1.0, swing=0.1, shake=0.05)
+    generator = SingleBackground(background // 4, tools, config)
+    moved = []
+    for index in range(6):
+        clip = generator.clip(index, 20)
+        assert len(clip.sources) == 2 and sorted(clip.sources) == ["green", "red"]
+        for track, (name, category) in enumerate(
+            zip(clip.sources, clip.categories, strict=True), 1
+        ):
+            assert tools[category - 1].name == name
+            seen = clip.frames_u8[clip.label_maps == track].astype(int)
+            assert len(seen) and np.abs(seen - colours[name]).max() <= 2
+        top = clip.label_maps == 2  # the last one laid down is never covered
+        centres = [np.argwhere(mask).mean(0) for mask in top if mask.any()]
+        moved.append(np.ptp(centres, axis=0).max())
+        still = (clip.label_maps == 0).all(0)  # tissue that no tool ever covers
+        assert (clip.frames_u8[0][still] != clip.frames_u8[10][still]).any()  # it shakes
+    assert min(moved) > 2
+
+
 def test_bad_options_are_named(background):
     with pytest.raises(ValueError, match="blendings .*'poisson'"):
         SingleBackgroundConfig(blendings=("poisson",))
@@ -203,14 +231,29 @@ def test_bad_options_are_named(background):
 
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
-@pytest.mark.parametrize("level", [-0.3, 0.0, 0.3])
+@pytest.mark.parametrize("level", [-1.0, -0.3, 0.0, 0.3, 1.0])
 def test_operations_keep_shape_and_type(name, level, background):
-    before = background.copy()
-    out = OPERATIONS[name](background, level)
+    out = np.asarray(OPERATIONS[name](Image.fromarray(background), level))
     assert out.shape == background.shape and out.dtype == np.uint8
-    np.testing.assert_array_equal(background, before)
-    if level == 0.0 and name not in ("autocontrast", "equalise"):
-        np.testing.assert_array_equal(out, background)
+    if name not in ("autocontrast", "equalize"):  # these two have no level
+        assert np.array_equal(out, background) == (level == 0.0)
+
+
+def test_levels_by_hand():
+    """One column of greys through the operations whose result is plain arithmetic."""
+    greys = np.repeat(np.array([[10], [100], [200], [250]], np.uint8)[..., None], 3, -1)
+    table = {
+        ("solarize", 0.5): [10, 100, 55, 5],  # inverted from 128 on
+        ("posterize", 0.5): [8, 100, 200, 248],  # the last 2 of 8 bits are dropped
+        ("posterize", -1.0): [0, 96, 192, 240],  # the last 4
+        ("brightness", -1.0): [1, 10, 20, 25],  # a tenth is left
+        ("contrast", 0.0): [10, 100, 200, 250],
+        ("color", 1.0): [10, 100, 200, 250],  # greys have no colour to gain
+        ("autocontrast", 0.3): [0, 95, 201, 255],  # (v - 10) * 255 / 240, rounded down
+    }
+    for (name, level), expected in table.items():
+        out = np.asarray(OPERATIONS[name](Image.fromarray(greys), level))
+        assert out[:, 0, 0].tolist() == expected, (name, level)
 
 
 def test_augmix_mixes_and_is_seeded(background):
@@ -225,6 +268,8 @@ def test_augmix_mixes_and_is_seeded(background):
     assert np.abs(still.astype(int) - background).max() <= 1
     with pytest.raises(ValueError, match="'twirl'"):
         augmix(np.random.default_rng(0), background, operations=("twirl",))
+    with pytest.raises(ValueError, match="uint8 .* expected, found float32"):
+        augmix(np.random.default_rng(0), background.astype(np.float32))
 
 
 def test_the_set_on_disk_is_what_was_drawn(folder, capsys):

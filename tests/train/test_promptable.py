@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from surgjax.models import sam2, variants
+from surgjax.prompts.simulated_prompts import no_prompts
 from surgjax.structs import DecoderOutput
-from surgjax.train.steps import promptable, prompted_frame
+from surgjax.train.steps import clip_memory, promptable, prompted_frame
 from surgjax.train.steps.promptable import SceneBatch
 from surgjax.train.steps.prompted_frame import PromptOptions
 
@@ -42,28 +43,6 @@ def _abstract_loss(loss, batch, options):
     return jax.eval_shape(grads, sam2.abstract_params(CONFIG), batch, key)
 
 
-def test_prompts_are_a_box_or_one_click():
-    masks = jnp.asarray(_batch().masks[:, 0].reshape(-1, SIDE, SIDE))
-    masks = jnp.tile(masks, (25, 1, 1))
-    prompts = prompted_frame.initial_prompts(jax.random.key(0), masks, 3, 0.5)
-    is_box = np.array(prompts.valid[:, 1])
-    assert 30 < is_box.sum() < 70 and not prompts.valid[:, 2].any() and prompts.valid[:, 0].all()
-    np.testing.assert_array_equal(prompts.labels[is_box, :2], [[2, 3]] * is_box.sum())
-    np.testing.assert_array_equal(prompts.labels[~is_box, 0], 1)
-    np.testing.assert_array_equal(prompted_frame.is_multimask(prompts), ~is_box)
-    for row in np.nonzero(~is_box)[0]:
-        x, y = np.array(prompts.points_xy[row, 0], int)
-        assert masks[row, y, x]
-
-
-@pytest.mark.parametrize(("share", "expected"), [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)])
-def test_a_share_of_the_boxes_is_exact(share, expected):
-    masks = jnp.zeros((200, SIDE, SIDE), bool).at[:, 16:48, 10:50].set(True)
-    prompts = prompted_frame.initial_prompts(jax.random.key(1), masks, 2, 1.0, share)
-    exact = (np.array(prompts.points_xy) == [[10, 16], [49, 47]]).all((1, 2))
-    assert abs(exact.mean() - expected) < 0.1 * (0 < share < 1) + 1e-9
-
-
 def test_loss_counts_the_rule_s_masks_fully_and_the_others_less():
     targets = jnp.zeros((1, 16, 16), bool).at[:, 4:12, 4:12].set(True)
     right = jnp.where(targets, 20.0, -20.0)
@@ -91,12 +70,12 @@ def test_memory_read_has_true_distances_and_time_rows():
     memories = [jnp.full((2, 4, 8), float(t)) for t in range(3)]
     pointers = [jnp.full((2, 16), float(t)) for t in range(3)]
     frame_index = jnp.array([[0, 9, 10, 11], [11, 5, 4, 3]])  # forward with a gap, and backward
-    read = promptable.memory_read(memories, pointers, frame_index, 3)
+    read = clip_memory.memory_read(memories, pointers, frame_index, 3)
     np.testing.assert_array_equal(read.time_index, [[6, 1, 0], [6, 1, 0]])
     np.testing.assert_array_equal(read.pointer_distance, [[11, 2, 1], [8, 2, 1]])
     np.testing.assert_array_equal(read.count, [3, 3])
     assert read.features.shape == (2, 3, 4, 8) and float(read.pointer_span) == 15.0
-    far = promptable.memory_read(memories[:2], pointers[:2], jnp.array([[0, 1, 40]] * 2), 2)
+    far = clip_memory.memory_read(memories[:2], pointers[:2], jnp.array([[0, 1, 40]] * 2), 2)
     np.testing.assert_array_equal(far.time_index, [[6, 5]] * 2)  # no row beyond the sixth
 
 
@@ -118,6 +97,20 @@ def test_clip_step_traces(mask_probability):
     assert loss.shape == () and {"tracked_iou", "tracked_score"} <= set(metrics)
 
 
+@pytest.mark.parametrize("sampling", ["uniform", "center"])
+def test_clip_step_with_several_prompted_frames_traces(sampling):
+    options = PromptOptions(
+        loss_size=32,
+        mask_probability=0.5,
+        conditioning_frames=2,
+        corrected_frames=2,
+        corrections=1,
+        correction_sampling=sampling,
+    )
+    (loss, metrics), _ = _abstract_loss(promptable.clip_loss, _batch(frames=3), options)
+    assert loss.shape == () and {"tracked_iou", "corrected_iou"} <= set(metrics)
+
+
 def test_given_masks_replace_the_answer_of_their_rows_only():
     model, batch = sam2.Sam2(CONFIG), _batch()
     variables = {"params": sam2.init_params(CONFIG, 0)}
@@ -126,7 +119,7 @@ def test_given_masks_replace_the_answer_of_their_rows_only():
     )
     features = promptable._per_object(features, 2)
     targets = jnp.asarray(batch.masks[0, 0])
-    none, zeros = prompted_frame.no_prompts(2), jnp.zeros((2, SIDE // 4, SIDE // 4))
+    none, zeros = no_prompts(2), jnp.zeros((2, SIDE // 4, SIDE // 4))
     decoded = model.apply(
         variables, features, features.s16, none, zeros, jnp.zeros(2, bool), method="decode"
     )
@@ -146,10 +139,15 @@ def test_clip_of_one_frame_is_refused():
 
 
 @pytest.mark.slow
-def test_a_few_steps_lower_the_loss_of_one_batch():
+@pytest.mark.parametrize("several", [False, True])
+def test_a_few_steps_lower_the_loss_of_one_batch(several):
     model, batch = sam2.Sam2(CONFIG), jax.tree.map(jnp.asarray, _batch(frames=2))
     params = jax.tree.map(jnp.asarray, sam2.init_params(CONFIG, 0))
     options = PromptOptions(loss_size=32)
+    if several:
+        options = PromptOptions(
+            loss_size=32, conditioning_frames=2, corrected_frames=2, corrections=1
+        )
     key = jax.random.key(0)
     step = jax.jit(
         jax.value_and_grad(

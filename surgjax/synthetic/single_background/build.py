@@ -6,8 +6,9 @@ r"""Writes a set made from one background and a few cut-outs.
 FOLDER holds X.jpg with X_mask.png (0 background, other values: instruments).
 
 Path:    files -> compose -> [build] -> a folder in DAVIS's layout
-Axes:    SET/JPEGImages/NAME/%05d.jpg, SET/Annotations/NAME/%05d.png (palette; values are instance
-         ids), SET/index.json: name -> frames, categories, sources, blending.
+Axes:    SET/JPEGImages/NAME/%05d.jpg, SET/Annotations/NAME/%05d.png (palette; values are track ids
+         1..n, each the same instrument in all frames of NAME), SET/index.json: name -> frames,
+         categories and sources of tracks 1..n, blending.
 Errors:  a message and a nonzero exit; an item is written whole or not at all.
 Source:  DAVIS 2017 for the layout.
 Differs: index.json is ours. Items that are there already are kept, so a killed run goes on.

@@ -5,8 +5,9 @@ Axes:    B images or clips, T frames, O objects, R = B*O rows, S side of the inp
 Units:   frames uint8 RGB; masks bool; frame_index counts frames of the source clip.
 Errors:  ValueError, while tracing, on a batch without frames or with the wrong number of axes.
 Source:  SAM 2, arXiv:2408.00714, appendix on training; reference file training/model/sam2.py.
-Differs: see `prompted_frame`. Memory of a prompted frame is encoded from the binarised prediction,
-         as at inference. No dropout.
+Differs: see `prompted_frame` and `clip_memory`. Memory of a prompted frame is encoded from the
+         binarised prediction, as at inference. An object that is given by its mask also answers a
+         click or a box on that frame, so that no row is without a gradient. No dropout.
 """
 
 from typing import Any
@@ -14,21 +15,21 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from surgjax.models.variants import IMAGE_MEAN, IMAGE_STD
-from surgjax.ops.resize import resize_bilinear
-from surgjax.structs import Array, ImageFeatures, MaskOutput, MemoryRead
+from surgjax.prompts.schedule import PromptSchedule, draw_schedule
+from surgjax.prompts.simulated_prompts import initial_prompts, no_prompts
+from surgjax.structs import Array, ImageFeatures, MaskOutput
 from surgjax.train import auxiliary_head
+from surgjax.train.steps.clip_memory import ClipMemory
 from surgjax.train.steps.prompted_frame import (
+    PromptedFrame,
     PromptOptions,
-    decoder_loss,
-    no_prompts,
+    prompt_metrics,
     prompted_frame,
     row_ious,
 )
-
-CONDITIONING_TIME_INDEX = 6
-POINTER_HORIZON = 16
 
 
 @flax.struct.dataclass
@@ -93,12 +94,21 @@ def image_loss(
     features = model.apply(variables, normalise(batch.frames[:, 0]), method="encode_image")
     targets = batch.masks[:, 0].reshape(-1, *batch.masks.shape[-2:])
     row_weights = batch.valid.reshape(-1).astype(jnp.float32)
+    schedule_key, prompt_key, click_key = jax.random.split(key, 3)
+    plan = draw_schedule(schedule_key, 1, targets.shape[0], options.schedule())
+    is_box, corrected = plan.is_box[0], plan.corrected[0] if options.corrections else None
+    prompts = initial_prompts(
+        prompt_key, targets, options.slots, is_box, options.exact_box_probability
+    )
+    rows = _per_object(features, objects)
+    s16 = model.apply(variables, rows.s16, method="add_no_memory")
     frame = prompted_frame(
-        model, variables, key, _per_object(features, objects), targets, row_weights, options
+        model, variables, click_key, rows, s16, targets, row_weights, prompts, corrected, options
     )
     count = jnp.maximum(row_weights.sum(), 1.0)
     dense, dense_metrics = _dense_loss(params, features, batch, options)
-    metrics = _per_object_metrics(frame.metrics, count) | dense_metrics
+    metrics = {name: value / count for name, value in frame.parts.items()}
+    metrics |= prompt_metrics(frame, targets, row_weights, is_box, corrected) | dense_metrics
     return frame.loss / count + options.auxiliary_weight * dense, metrics
 
 
@@ -125,94 +135,100 @@ def dense_loss(
     return options.auxiliary_weight * loss, metrics
 
 
-def _per_object_metrics(metrics: dict[str, Array], count: Array) -> dict[str, Array]:
-    """Loss parts become means per object; IoUs are means already."""
-    return {k: v if k.endswith("_iou") else v / count for k, v in metrics.items()}
+def _visit(
+    model: Any,
+    variables: Any,
+    key: Array,
+    features: ImageFeatures,
+    targets: Array,
+    row_weights: Array,
+    memory: ClipMemory,
+    plan: PromptSchedule,
+    t: Any,
+    options: PromptOptions,
+) -> PromptedFrame:
+    """The answer on frame t (a number, maybe traced) of a clip, the next one to be visited.
 
-
-def memory_read(
-    memories: list[Array], pointers: list[Array], frame_index: Array, now: int
-) -> MemoryRead:
-    """What frame `now` of a clip reads: frame 0 as conditioning, then the frames before `now`.
-
-    memories: [R, N, D] and pointers: [R, d], one per earlier frame; frame_index [R, T]. Distances
-    are true frame distances, so a clip with gaps trains the far rows of the temporal embedding.
+    Which visits can be to a conditioning or a corrected frame is known while tracing, so that a
+    clip whose first frame alone is prompted costs no more than that.
     """
-    rows = memories[0].shape[0]
-    distance = jnp.stack([frame_index[:, now] - frame_index[:, t] for t in range(now)], -1)
-    distance = jnp.abs(distance)
-    recent = jnp.clip(distance - 1, 0, CONDITIONING_TIME_INDEX - 1)
-    is_conditioning = jnp.arange(now).reshape(1, -1) == 0
-    return MemoryRead(
-        features=jnp.stack(memories, 1),
-        time_index=jnp.where(is_conditioning, CONDITIONING_TIME_INDEX, recent).astype(jnp.int32),
-        count=jnp.full((rows,), now, jnp.int32),
-        pointers=jnp.stack(pointers, 1),
-        pointer_distance=distance.astype(jnp.float32),
-        pointer_valid=jnp.ones((rows, now), bool),
-        pointer_span=jnp.asarray(POINTER_HORIZON - 1, jnp.float32),
+    visit = len(memory.memories)
+    prompt_key, click_key = jax.random.split(jax.random.fold_in(key, visit))
+    may_condition = visit < options.conditioning_frames
+    may_correct = options.corrections > 0 and (visit == 0 or options.corrected_frames > 1)
+    s16 = model.apply(variables, features.s16, method="add_no_memory")
+    if visit:
+        recalled = model.apply(variables, features.s16, memory.read(), method="condition")
+        s16 = jnp.where(plan.conditioning[t], s16, recalled) if may_condition else recalled
+    if may_condition:
+        prompts = initial_prompts(
+            prompt_key, targets, options.slots, plan.is_box[t], options.exact_box_probability
+        )
+        prompts = prompts.replace(valid=prompts.valid & plan.conditioning[t])
+    else:
+        prompts = no_prompts(targets.shape[0], options.slots if may_correct else 1)
+    corrected = plan.corrected[t] if may_correct else None
+    return prompted_frame(
+        model,
+        variables,
+        click_key,
+        features,
+        s16,
+        targets,
+        row_weights,
+        prompts,
+        corrected,
+        options,
     )
 
 
 def clip_loss(
     model: Any, params: Any, batch: SceneBatch, key: Array, options: PromptOptions
 ) -> tuple[Array, dict[str, Array]]:
-    """Loss per object of clips: frame 0 prompted, the others tracked with memory."""
+    """Loss per object of clips: some frames prompted, the others tracked with memory."""
     variables = {"params": params}
     clips, frames, objects, side, _ = batch.masks.shape
     if frames < 2:
         raise ValueError(f"a clip needs at least 2 frames, found {frames}.")
+    rows = clips * objects
+    schedule_key, visit_key = jax.random.split(key)
+    plan = draw_schedule(schedule_key, frames, rows, options.schedule())
+    # Plain numbers where the first frame alone is prompted: nothing is gathered then.
+    order = plan.order if options.conditioning_frames > 1 else np.arange(frames)
     pixels = normalise(batch.frames.reshape(clips * frames, side, side, 3))
     encoded = model.apply(variables, pixels, method="encode_image")
     dense, dense_metrics = _dense_loss(params, encoded, batch, options)
     encoded = jax.tree.map(lambda x: x.reshape(clips, frames, *x.shape[1:]), encoded)
-    rows = clips * objects
-    row_weights = batch.valid.reshape(-1).astype(jnp.float32)
-    frame_index = jnp.repeat(batch.frame_index, objects, 0)
-    prompts, no_mask = no_prompts(rows), jnp.zeros((rows,), bool)
-    memories, pointers, metrics = [], [], {}
-    loss, tracked_iou, tracked_count = jnp.zeros(()), jnp.zeros(()), jnp.zeros(())
-    score_loss = jnp.zeros(())
-    for t in range(frames):
-        features = _per_object(jax.tree.map(lambda x, t=t: x[:, t], encoded), objects)
-        targets = batch.masks[:, t].reshape(rows, side, side)
-        if t == 0:
-            first = prompted_frame(model, variables, key, features, targets, row_weights, options)
-            output, loss, metrics = first.output, first.loss, first.metrics
-            if options.mask_probability:
-                mask_key = jax.random.fold_in(key, 1)
-                given = jax.random.bernoulli(mask_key, options.mask_probability, (rows,))
-                output = _given_masks(model, variables, features, targets, given, output)
-        else:
-            read = memory_read(memories, pointers, frame_index, t)
-            s16 = model.apply(variables, features.s16, read, method="condition")
-            mask_prompt = jnp.zeros(features.s4.shape[:3], jnp.float32)
-            decoded = model.apply(
-                variables, features, s16, prompts, mask_prompt, no_mask, method="decode"
-            )
-            multimask = jnp.ones((rows,), bool)
-            term, parts = decoder_loss(decoded, targets, multimask, row_weights, options)
-            loss = loss + term
-            output = model.apply(variables, decoded, multimask, False, method="select")
-            score_loss = score_loss + parts["object_score"]
-            total, count = row_ious(output.low_res, targets, row_weights)
-            tracked_iou, tracked_count = tracked_iou + total, tracked_count + count
-        if t + 1 < frames:
-            high_res = resize_bilinear(output.low_res.astype(jnp.float32), (side, side))
-            memories.append(
-                model.apply(
-                    variables,
-                    features.s16,
-                    high_res,
-                    output.object_score,
-                    jnp.full((rows,), t == 0),
-                    method="encode_memory",
-                )
-            )
-            pointers.append(output.pointer)
+    masks, row_weights = jnp.asarray(batch.masks), batch.valid.reshape(-1).astype(jnp.float32)
+    memory = ClipMemory(jnp.repeat(jnp.asarray(batch.frame_index)[:, order], objects, 0))
+    metrics, loss, score_loss = {}, jnp.zeros(()), jnp.zeros(())
+    tracked_iou, tracked_count = jnp.zeros(()), jnp.zeros(())
     count = jnp.maximum(row_weights.sum(), 1.0)
-    metrics = _per_object_metrics(metrics, count)
+    for visit in range(frames):
+        t = order[visit]
+        features = _per_object(jax.tree.map(lambda x, t=t: x[:, t], encoded), objects)
+        targets = masks[:, t].reshape(rows, side, side)
+        frame = _visit(
+            model, variables, visit_key, features, targets, row_weights, memory, plan, t, options
+        )
+        loss, output = loss + frame.loss, frame.output
+        corrected = plan.corrected[t] & (options.corrections > 0)
+        if visit == 0:
+            metrics = {name: value / count for name, value in frame.parts.items()}
+            shown = corrected if options.corrections else None
+            metrics |= prompt_metrics(frame, targets, row_weights, plan.is_box[t], shown)
+        else:
+            is_tracked = ~plan.conditioning[t]
+            score_loss += frame.first_parts["object_score"] * is_tracked
+            total, shown = row_ious(frame.first.low_res, targets, row_weights * is_tracked)
+            tracked_iou, tracked_count = tracked_iou + total, tracked_count + shown
+        if options.mask_probability and visit < options.conditioning_frames:
+            given = plan.by_mask & plan.conditioning[t]
+            output = _given_masks(model, variables, features, targets, given, output)
+        if visit + 1 < frames:
+            memory.write(model, variables, features, output, plan.conditioning[t] | corrected, side)
+    tracked_frames = jnp.maximum(frames - plan.conditioning.sum(), 1)
     metrics["tracked_iou"] = tracked_iou / jnp.maximum(tracked_count, 1.0)
-    metrics["tracked_score"] = score_loss / (count * (frames - 1))
+    metrics["tracked_score"] = score_loss / (count * tracked_frames)
     total = loss / (count * frames) + options.auxiliary_weight * dense
     return total, metrics | dense_metrics
