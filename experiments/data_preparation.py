@@ -30,6 +30,7 @@ class PrepareOptions:
     list: bool = False
     partial: bool = False
     on_corrupt: str = "stop"
+    on_unknown_label: str = "stop"
     side: int | None = None
     jobs: int = 1
 
@@ -62,6 +63,7 @@ def make_builder(name: str, options: PrepareOptions):
         config=with_side(config, options.side),
         partial=options.partial,
         on_corrupt=options.on_corrupt,
+        on_unknown_label=options.on_unknown_label,
         jobs=options.jobs,
     )
 

@@ -25,6 +25,7 @@ flags.DEFINE_string("fake", None, "Draw a small archive in the true layout into 
 flags.DEFINE_bool("list", False, "Name every data set and its configs.")
 flags.DEFINE_bool("partial", False, "The archive holds part of the set: build in spite of counts.")
 flags.DEFINE_enum("on_corrupt", "stop", ("stop", "skip"), "A damaged image: stop, or leave it out.")
+flags.DEFINE_enum("on_unknown_label", "stop", ("stop", "skip"), "A frame with a label of no class.")
 flags.DEFINE_integer("side", None, "Shrink frames to this shorter side, in pixels.")
 flags.DEFINE_integer("jobs", os.cpu_count() or 1, "Processes.", lower_bound=1)
 

@@ -33,7 +33,7 @@ from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from surgjax.checkpoints.atomic import atomic_file
 from surgjax.data import index
 from tfds_builders.kit import archive
-from tfds_builders.kit.archive import ArchiveError, CorruptImage, Video
+from tfds_builders.kit.archive import ArchiveError, CorruptImage, LabelError, Video
 from tfds_builders.kit.progress import Progress
 
 REPORT_NAME = "build_report.json"
@@ -102,19 +102,30 @@ def shard_paths(folder: Path, shard: Shard) -> tuple[Path, Path]:
 
 
 def _examples(builder, root: Path, video: Video, skipped: list[str]):
+    """(frame, record) of the frames that can be stored; the others stop the build or are named."""
     position = 0
-    for frame, data, opened in builder.open_frames(root, video):
+    for frame, data, opened in _opened(builder, root, video, skipped):
         try:
             size = archive.check_image(data, root / frame.image)
             small = archive.shrink(data, builder.side)
             own = builder.example(root, video, frame, opened, size)
-        except CorruptImage as error:
-            if builder.on_corrupt == "stop":
+        except (CorruptImage, LabelError) as error:
+            if not builder.leaves_out(error):
                 raise
             skipped.append(str(error))
             continue
         yield frame, {**builder.common(video, frame, position), "image": small, **own}
         position += 1
+
+
+def _opened(builder, root: Path, video: Video, skipped: list[str]):
+    """`open_frames`; a video file that breaks off gives the frames before the break."""
+    try:
+        yield from builder.open_frames(root, video)
+    except CorruptImage as error:
+        if not builder.leaves_out(error):
+            raise
+        skipped.append(f"{error} The rest of {video.video_id} is missing.")
 
 
 class _VideoNotes:
@@ -206,7 +217,8 @@ def _locked(folder: Path, name: str):
 def _fingerprint(builder, root: Path, shards: list[Shard]) -> str:
     """Changes with anything that would make old shards wrong: plan, config, the files' sizes."""
     digest = hashlib.sha256()
-    digest.update(f"{builder.info.full_name} {builder.side} {builder.on_corrupt}".encode())
+    settings = f"{builder.on_corrupt} {builder.on_unknown_label}"
+    digest.update(f"{builder.info.full_name} {builder.side} {settings}".encode())
     for shard in shards:
         digest.update(repr(shard).encode())
         names = {
@@ -333,7 +345,10 @@ def _finish(builder, videos, shards, facts, folder: Path, data_dir: Path) -> Non
     about = dict(skipped=skipped, num_skipped=len(skipped))
     (data_dir / REPORT_NAME).write_text(json.dumps(about, indent=1), encoding="utf-8")
     if skipped:
-        _say(builder, f"{builder.name}: {len(skipped)} damaged frames were left out:")
+        _say(
+            builder,
+            f"{builder.name}: {len(skipped)} damaged or wrongly labelled frames were left out:",
+        )
         for line in skipped[:10]:
             _say(builder, f"  {line}")
 

@@ -73,23 +73,38 @@ class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         """The config completed by what only the archive tells; unchanged for most sets."""
         return config
 
-    def __init__(self, *, partial=False, on_corrupt="stop", jobs=1, say=None, **kwargs):
-        if on_corrupt not in ("stop", "skip"):
-            raise ValueError(f"on_corrupt: expected 'stop' or 'skip', found {on_corrupt!r}.")
+    def __init__(
+        self,
+        *,
+        partial=False,
+        on_corrupt="stop",
+        on_unknown_label="stop",
+        jobs=1,
+        say=None,
+        **kwargs,
+    ):
+        for name, value in (("on_corrupt", on_corrupt), ("on_unknown_label", on_unknown_label)):
+            if value not in ("stop", "skip"):
+                raise ValueError(f"{name}: expected 'stop' or 'skip', found {value!r}.")
         self.partial, self.on_corrupt, self.jobs = bool(partial), on_corrupt, int(jobs)
-        self.say = say
+        self.on_unknown_label, self.say = on_unknown_label, say
         kwargs.setdefault("file_format", "array_record")
         super().__init__(**kwargs)
 
     def __getstate__(self):
-        own = dict(partial=self.partial, on_corrupt=self.on_corrupt, jobs=self.jobs, say=self.say)
-        return {**self._original_state, **own}
+        names = ("partial", "on_corrupt", "on_unknown_label", "jobs", "say")
+        return {**self._original_state, **{name: getattr(self, name) for name in names}}
 
     def __setstate__(self, state):
         config = state["config"]
         if isinstance(config, SurgicalConfig) and config in self.BUILDER_CONFIGS:
             state = {**state, "config": config.name}  # TFDS takes its own configs by name only
         self.__init__(**state)
+
+    def leaves_out(self, error: ArchiveError) -> bool:
+        """Whether the user chose to leave such a frame out rather than to stop."""
+        wish = self.on_unknown_label if isinstance(error, LabelError) else self.on_corrupt
+        return wish == "skip"
 
     # --- what a data set defines -------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import pytest
 from tests.tfds_builders import reading
 from tests.tfds_builders.kit import build_tiny
 from tfds_builders import registry
-from tfds_builders.kit import build
+from tfds_builders.kit import build, fake
 from tfds_builders.kit.archive import Frame, Video
 
 ROOT = Path(__file__).parents[3]
@@ -147,13 +147,46 @@ def test_a_damaged_image_stops_the_build_or_is_left_out_and_counted(tmp_path):
     assert bad in text
     status, text = reading.run(**values, on_corrupt="skip")
     assert status == 0, text
-    assert "1 damaged frames were left out" in text
+    assert "1 damaged or wrongly labelled frames were left out" in text
     folder = reading.version_folder(tmp_path / "data", "davis_folder")
     assert bad in json.loads((folder / build.REPORT_NAME).read_text())["skipped"][0]
     table, records, _ = reading.read(folder)
     assert [int(r["frame_index"]) for r in records["case00"]] == [0, 1, 2, 3]
     assert [r["source_frame"] for r in records["case00"]][2] == b"00003"
     assert table.splits["train"][0].length == 4
+
+
+def test_an_unknown_label_stops_the_build_or_its_frame_is_left_out(tmp_path):
+    archive = tmp_path / "archive"
+    (*_, last) = registry.fake("cholecseg8k").make(archive)
+    (mask,) = last.frames[1].labels
+    fake.write_value(archive / mask, (77, 77, 77))
+    values = dict(dataset="cholecseg8k", manual_dir=archive, data_dir=tmp_path, partial=True)
+    status, text = reading.run(**values)
+    assert status == 1 and "unknown label value 77" in text
+    status, text = reading.run(**values, on_corrupt="skip")
+    assert status == 1, "it is not damaged"
+    status, text = reading.run(**values, on_unknown_label="skip")
+    assert status == 0, text
+    assert "1 damaged or wrongly labelled frames were left out" in text and mask in text
+    _, records, _ = reading.read(reading.version_folder(tmp_path, "cholecseg8k"))
+    assert len(records[last.video_id]) == len(last.frames) - 1
+
+
+def test_a_video_file_that_breaks_off_gives_what_is_before_the_break(tmp_path):
+    archive = tmp_path / "archive"
+    (video, *_) = registry.fake("sar_rarp50").make(archive)
+    movie = next(path for path in archive.rglob("*.avi") if video.video_id in str(path))
+    data = movie.read_bytes()
+    movie.write_bytes(data[: len(data) * 2 // 3])
+    values = dict(dataset="sar_rarp50", manual_dir=archive, data_dir=tmp_path, partial=True)
+    status, text = reading.run(**values)
+    assert status == 1 and movie.name in text
+    status, text = reading.run(**values, on_corrupt="skip")
+    assert status == 0, text
+    assert f"The rest of {video.video_id} is missing" in text
+    _, records, _ = reading.read(reading.version_folder(tmp_path, "sar_rarp50"))
+    assert 0 < len(records[video.video_id]) < len(video.frames)
 
 
 def test_a_second_build_of_the_same_set_is_refused(tmp_path):
