@@ -10,12 +10,12 @@ import tensorflow_datasets as tfds
 
 from tfds_builders.generated.builder import Builder, GeneratedConfig
 
-CONFIG = GeneratedConfig(name="tiny", videos=(8, 2, 2), num_frames=8, size=96)
+CONFIG = GeneratedConfig(name="tiny", preset="wide", videos=(8, 2, 2), num_frames=8, size=96)
 
 
-def make(data_dir: str, jobs: int = 1, say=None):
+def make(data_dir: str, jobs: int = 1, say=None, config: GeneratedConfig = CONFIG):
     """The prepared builder."""
-    builder = Builder(data_dir=data_dir, config=CONFIG, jobs=jobs, say=say)
+    builder = Builder(data_dir=data_dir, config=config, jobs=jobs, say=say)
     with tempfile.TemporaryDirectory() as nothing:
         builder.download_and_prepare(
             download_dir=nothing, download_config=tfds.download.DownloadConfig()
