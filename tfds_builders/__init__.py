@@ -1,1 +1,1 @@
-"""TFDS dataset builders. None exists yet: README.md in this folder says what comes and when."""
+"""TFDS builders of surgical data sets, one folder each; README.md in this folder is their map."""
