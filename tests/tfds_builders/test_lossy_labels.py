@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from tfds_builders.kit import archive, fake
 
@@ -59,3 +60,26 @@ def test_sixteen_bits_are_refused(tmp_path):
     cv2.imwrite(str(path), np.zeros((9, 9), np.uint16))
     with pytest.raises(archive.LabelError, match="expected 8 bits"):
         archive.binary_labels(path)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_mask_of_single_bits_or_with_a_palette_is_what_it_looks_like(tmp_path, suffix):
+    truth = np.array([[0, 1, 1], [1, 0, 0]], bool)
+    bits = Image.fromarray(truth)
+    bits.save(tmp_path / f"bits{suffix}")
+    palette = Image.fromarray(truth.astype(np.uint8)).convert("P")
+    palette.putdata(truth.ravel().astype(int).tolist())
+    palette.putpalette([0, 0, 0, 255, 255, 255])
+    palette.save(tmp_path / f"palette{suffix}")
+    for name in ("bits", "palette"):
+        found = archive.binary_labels(tmp_path / f"{name}{suffix}")
+        assert found.tolist() == truth.astype(int).tolist(), name
+
+
+def test_a_mask_of_zeros_and_ones_is_refused_rather_than_empty(tmp_path):
+    path = tmp_path / "mask.png"
+    fake.write_labels(path, np.array([[0, 1]], np.uint8))
+    with pytest.raises(archive.LabelError, match=r"mask.png: unknown label value 1; .* 0 and 255"):
+        archive.binary_labels(path)
+    fake.write_labels(path, np.zeros((2, 2), np.uint8))
+    assert not archive.binary_labels(path).any()

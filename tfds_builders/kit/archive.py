@@ -9,13 +9,15 @@ Errors:  ArchiveError and its kinds; each names the file, what was expected and 
 import contextlib
 import dataclasses
 import io
+import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 
 class ArchiveError(ValueError):
@@ -28,6 +30,19 @@ class CorruptImage(ArchiveError):
 
 class LabelError(ArchiveError):
     """A label value, class name or size that the data set should not contain."""
+
+
+# What Pillow raises on damaged bytes; a spoilt header may claim any size.
+_UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+_STORED = ("JPEG", "MPO", "PNG", "TIFF", "BMP", "WEBP")  # what OpenCV decodes in training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +84,7 @@ def size_of(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as picture:
             return picture.size
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except _UNREADABLE as error:
         raise CorruptImage(f"{path}: not an image that can be read ({error}).") from error
 
 
@@ -87,9 +102,12 @@ def check_image(data: bytes, path: Path | str) -> tuple[int, int]:
     try:
         with Image.open(io.BytesIO(data)) as picture:
             picture.load()
-            return picture.size
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+            size, kind = picture.size, picture.format
+    except _UNREADABLE as error:
         raise CorruptImage(f"{path}: the image is damaged ({error}).") from error
+    if kind not in _STORED:
+        raise CorruptImage(f"{path}: expected one of {', '.join(_STORED)}, found {kind}.")
+    return size
 
 
 def read_labels(path: Path) -> np.ndarray:
@@ -103,7 +121,7 @@ def read_labels(path: Path) -> np.ndarray:
             if picture.mode == "RGBA" or (picture.mode == "LA"):
                 picture = picture.convert(picture.mode[:-1])
             return np.array(picture).astype(np.uint8) if picture.mode == "1" else np.array(picture)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except _UNREADABLE as error:
         raise CorruptImage(f"{path}: the mask is damaged ({error}).") from error
 
 
@@ -158,11 +176,10 @@ def lossy_labels(path: Path, table: dict[tuple[int, int, int], int]) -> np.ndarr
     An area of `_BLOCK` x `_BLOCK` pixels, each farther than `_REACH` from every colour of the
     table, is no border: LabelError. Grey images count as colours of three equal channels.
     """
-    labels = read_labels(path)
-    if labels.dtype != np.uint8:
-        raise LabelError(f"{path}: expected 8 bits a channel, found {labels.dtype}.")
-    if labels.ndim == 2:
-        labels = np.repeat(labels[..., None], 3, -1)
+    labels = _colours(path)
+    brightest = int(labels.max(initial=0))
+    if (255, 255, 255) in table and brightest == 1:  # nearest to black; no compression does that
+        raise LabelError(f"{path}: unknown label value 1; expected black and white, 0 and 255.")
     nearest = np.full(labels.shape[:2], 3 * 255**2, np.int32)  # squared
     result = np.zeros(labels.shape[:2], np.uint8)
     for colour, value in table.items():
@@ -181,6 +198,17 @@ def lossy_labels(path: Path, table: dict[tuple[int, int, int], int]) -> np.ndarr
     return result
 
 
+def _colours(path: Path) -> np.ndarray:
+    """[H, W, 3] uint8 as the picture looks: palettes and single bits become their colours."""
+    labels = read_labels(path)
+    if labels.dtype != np.uint8:
+        raise LabelError(f"{path}: expected 8 bits a channel, found {labels.dtype}.")
+    with Image.open(path) as picture:
+        if picture.mode not in ("L", "LA", "RGB", "RGBA"):
+            return np.array(picture.convert("RGB"))
+    return np.repeat(labels[..., None], 3, -1) if labels.ndim == 2 else labels
+
+
 def binary_labels(path: Path) -> np.ndarray:
     """[H, W] uint8, 1 where a black and white mask is white; JPEG noise is expected."""
     return lossy_labels(path, {(0, 0, 0): 0, (255, 255, 255): 1})
@@ -190,7 +218,9 @@ def shrink(data: bytes, side: int | None) -> bytes:
     """The encoded image with its shorter side at most `side` pixels (JPEG quality 95), or as is."""
     if side is None:
         return data
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    # As stored: an EXIF turn would part the frame from its mask, which has none.
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if image is None:
         raise CorruptImage("an image passed its check but OpenCV cannot decode it.")
     size = shrunk_size(image.shape[1], image.shape[0], side)

@@ -87,3 +87,42 @@ def test_an_image_that_is_small_enough_keeps_its_bytes():
     small = cv2.imdecode(np.frombuffer(archive.shrink(data, 20), np.uint8), cv2.IMREAD_COLOR)
     assert small is not None
     assert small.shape == (20, 30, 3)
+
+
+def test_a_shrunk_frame_stays_as_it_is_stored_whatever_exif_says(tmp_path):
+    """Masks have no EXIF: a turn of the frame alone would part the two."""
+    pixels = np.zeros((40, 80, 3), np.uint8)
+    pixels[:, :40] = 255
+    picture = Image.fromarray(pixels)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    picture.save(tmp_path / "turned.jpg", exif=exif)
+    data = (tmp_path / "turned.jpg").read_bytes()
+    assert archive.check_image(data, "turned.jpg") == (80, 40)
+    shrunk = archive.shrink(data, 20)
+    small = cv2.imdecode(np.frombuffer(shrunk, np.uint8), cv2.IMREAD_COLOR)
+    assert small is not None
+    assert small.shape == (20, 40, 3)
+    assert small[:, :18].min() > 200 and small[:, 22:].max() < 50
+
+
+def test_a_spoilt_header_is_damage_and_names_the_file(tmp_path):
+    """Pillow answers such headers with errors of many kinds."""
+    data = bytearray(cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
+    truncated = data[:8] + b"\0\0\0\4" + data[12:]
+    picture = bytearray(cv2.imencode(".bmp", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
+    picture[18:26] = (60_000).to_bytes(4, "little") * 2
+    for name, spoilt in (("a.png", truncated), ("b.bmp", picture)):
+        (tmp_path / name).write_bytes(spoilt)
+        with pytest.raises(CorruptImage, match=name):
+            archive.check_image(bytes(spoilt), name)
+        with pytest.raises(CorruptImage, match=name):
+            archive.read_labels(tmp_path / name)
+        with pytest.raises(CorruptImage, match=name):
+            archive.size_of(tmp_path / name)
+
+
+def test_a_picture_that_training_could_not_decode_is_refused(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.jpg", "PPM")
+    with pytest.raises(CorruptImage, match="a.jpg: expected one of JPEG, .*found PPM"):
+        archive.check_image((tmp_path / "a.jpg").read_bytes(), tmp_path / "a.jpg")
