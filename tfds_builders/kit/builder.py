@@ -26,6 +26,7 @@ from surgjax.data.index import SetIndex
 from tfds_builders.kit import archive, build, records, splits
 from tfds_builders.kit.archive import ArchiveError, Frame, FrameTruth, LabelError, Video
 from tfds_builders.kit.report import Report
+from tfds_builders.kit.visible import visible
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -161,7 +162,7 @@ class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
 
     def found(self, root: Path) -> list[Video]:
         """`find`, with the checks every data set needs."""
-        videos = self.find(root)
+        videos = self.find(visible(root))
         if not videos:
             raise ArchiveError(f"{root}: no video or image of {self.name} found.\n{self.layout()}")
         seen: set[str] = set()
@@ -182,17 +183,20 @@ class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
 
         With `labels` every mask is decoded and its values are checked, too.
         """
-        report = Report(self.partial)
+        report, root = Report(self.partial), visible(root)
         videos = self.found(root)
         report.fact("videos or images", len(videos))
         report.fact("frames", sum(len(video.frames) for video in videos))
         split_names = list(dict.fromkeys(video.split for video in videos))
         for name in split_names:
             report.fact(f"in split {name}", sum(video.split == name for video in videos))
+        _tell_shared_patients(videos, report)
         if self.NEEDS_ARCHIVE:
             self._check_files(root, videos, report)
         self.check(root, videos, report)
-        if labels and not report.errors:
+        if labels and report.errors:
+            report.fact("images and masks", "not opened yet: first the errors below")
+        elif labels:
             build.check_labels(self, root, videos, report, say)
         return report
 
@@ -234,7 +238,7 @@ class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         raise NotImplementedError("Building goes through _download_and_prepare.")
 
     def _download_and_prepare(self, dl_manager, download_config=None) -> None:
-        root = Path(dl_manager.manual_dir) if self.NEEDS_ARCHIVE else Path()
+        root = visible(Path(dl_manager.manual_dir) if self.NEEDS_ARCHIVE else Path())
         self.examine(root).raise_if_errors(self.name, root)
         build.build(self, root, Path(self.data_dir))
 
@@ -253,6 +257,16 @@ class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
                     if table.get(video_id, table.get(entry.patient)) == split
                 )
         return SetIndex(self.name, {k: tuple(v) for k, v in by_split.items()}, named)
+
+
+def _tell_shared_patients(videos: list[Video], report: Report) -> None:
+    """Patients on two sides of the split on disk; some official splits have them."""
+    splits_of: dict[str, set[str]] = {}
+    for video in videos:
+        splits_of.setdefault(video.patient, set()).add(video.split)
+    for patient, places in splits_of.items():
+        if len(places) > 1:
+            report.note("layout", f"patient {patient}", "one split", ", ".join(sorted(places)))
 
 
 class MaskBuilder(ArchiveBuilder, skip_registration=True):

@@ -10,7 +10,6 @@ Differs: masks are JPEG and are cut at 127; sequences without polyps count as an
 """
 
 import dataclasses
-import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import numpy as np
 from tfds_builders.kit import archive, splits
 from tfds_builders.kit.archive import ArchiveError, Frame, FrameTruth, Video
 from tfds_builders.kit.builder import MaskBuilder, SurgicalConfig, instructions
+from tfds_builders.kit.visible import by_numbers
 
 CENTRES = {"C1": 256, "C2": 301, "C3": 457, "C4": 227, "C5": 208, "C6": 88}  # images
 SEQUENCES = 23  # with polyps, and as many without
@@ -126,7 +126,7 @@ def _find_images(root: Path) -> list[Video]:
 def _find_sequences(root: Path) -> list[Video]:
     split = splits.official(Path(__file__).parent)
     videos = []
-    for folder in sorted((root / "sequenceData").glob("*/seq*"), key=_natural):
+    for folder in sorted((root / "sequenceData").glob("*/seq*"), key=by_numbers):
         name, positive = folder.name, folder.parent.name == "positive"
         if name not in split or positive == name.endswith("_neg"):
             expected = f"positive/seq1..{SEQUENCES} or negativeOnly/seq1_neg..seq{SEQUENCES}_neg"
@@ -152,10 +152,4 @@ def _with_mask(root: Path, path: Path, masks: str) -> Frame:
 
 
 def _images(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.jpg"), key=_natural)
-
-
-def _natural(path: Path) -> list[tuple[int, int, str]]:
-    """Sorts by names with their numbers as numbers: frames are not padded."""
-    parts = re.split(r"(\d+)", path.as_posix())
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
+    return sorted(folder.glob("*.jpg"), key=by_numbers)

@@ -46,7 +46,8 @@ def read_cutouts(
     labels: the values to take, with their names; by default every value but 0. A label that covers
     less than `min_area` of its frame is left out.
     """
-    paths = sorted(Path(folder).glob(f"*{MASK_SUFFIX}"))
+    found = Path(folder).glob(f"*{MASK_SUFFIX}")
+    paths = sorted(path for path in found if not path.name.startswith("."))  # ._ files of a Mac
     if not paths:
         raise ValueError(f"cut-outs {folder}: no *{MASK_SUFFIX} found.")
     found = []
