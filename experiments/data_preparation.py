@@ -3,8 +3,9 @@
 Path:    archive -> [data_preparation] -> data_dir/NAME/CONFIG/VERSION -> surgjax.data
 Axes:    none.
 Units:   side in pixels of the shorter image side.
-Errors:  ValueError for an option that makes no sense; ArchiveError with a table of what is missing,
-         extra, damaged, of the wrong size or count, or labelled with an unknown value.
+Errors:  ValueError for an option that makes no sense, or a set that is there from other files;
+         ArchiveError with a table of what is missing, extra, damaged, of the wrong size or count,
+         or labelled with an unknown value.
 """
 
 import dataclasses
@@ -81,6 +82,11 @@ def prepare(builder, root: Path) -> None:
     target = builder.data_path
     if target.exists():
         build.clean(builder)
+        if build.is_of_another_source(builder, root):
+            raise ValueError(
+                f"--data_dir: {target} was built from another archive or with other flags: "
+                "remove it, or give another folder."
+            )
         print(f"{builder.name}: {target} is there already; remove it to build again.")
         return
     if builder.NEEDS_ARCHIVE:

@@ -55,6 +55,20 @@ def test_fake_then_check_then_build_then_nothing_to_do(tmp_path):
     assert f"ready in {reading.version_folder(data, 'davis_folder')}" in text
     status, text = reading.run(**values, data_dir=data, jobs=1)
     assert (status, "is there already" in text) == (0, True)
+    for picture in archive.rglob("*.jpg"):
+        picture.touch()  # a copy of the same archive is the same archive
+    status, text = reading.run(**values, data_dir=data, jobs=1)
+    assert (status, "is there already" in text) == (0, True)
+
+
+def test_a_set_that_is_there_from_another_archive_is_not_taken_for_this_one(tmp_path):
+    for name, seed in (("a", 0), ("b", 1)):
+        registry.fake("davis_folder").make(tmp_path / name, seed=seed)
+    values = dict(dataset="davis_folder", data_dir=tmp_path / "data", jobs=1)
+    assert reading.run(**values, manual_dir=tmp_path / "a")[0] == 0
+    status, text = reading.run(**values, manual_dir=tmp_path / "b")
+    assert status == 1
+    assert "was built from another archive or with other flags" in text
 
 
 def test_the_command_ends_in_one_message_and_a_status(tmp_path):

@@ -14,6 +14,7 @@ import concurrent.futures.process
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import hashlib
 import itertools
 import json
@@ -30,6 +31,8 @@ import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
+import surgjax.synthetic
+import tfds_builders
 from surgjax.checkpoints.atomic import atomic_file
 from surgjax.data import index
 from tfds_builders.kit import archive
@@ -80,8 +83,8 @@ def write_shard(builder, root: Path, shard: Shard, folder: Path) -> dict[str, An
         writer = ArrayRecordWriter(os.fspath(partial), "group_size:1")
         for video in shard.videos:
             notes = _VideoNotes(builder, video, count)
-            for frame, stored in _examples(builder, root, video, skipped):
-                notes.add(frame, stored)
+            for stored in _examples(builder, root, video, notes, skipped):
+                notes.add(stored)
                 record = serializer.get_tf_example(features.encode_example(stored))
                 # Without this, protobuf orders a record's fields differently in every process.
                 writer.write(record.SerializeToString(deterministic=True))
@@ -101,20 +104,21 @@ def shard_paths(folder: Path, shard: Shard) -> tuple[Path, Path]:
     return folder / f"{stem}.array_record", folder / f"{stem}.json"
 
 
-def _examples(builder, root: Path, video: Video, skipped: list[str]):
-    """(frame, record) of the frames that can be stored; the others stop the build or are named."""
+def _examples(builder, root: Path, video: Video, notes: "_VideoNotes", skipped: list[str]):
+    """Records of the frames that can be stored; the others stop the build or are named."""
     position = 0
     for frame, data, opened in _opened(builder, root, video, skipped):
         try:
             size = archive.check_image(data, root / frame.image)
             small = archive.shrink(data, builder.side)
             own = builder.example(root, video, frame, opened, size)
+            notes.check(frame, own, size)
         except (CorruptImage, LabelError) as error:
             if not builder.leaves_out(error):
                 raise
             skipped.append(str(error))
             continue
-        yield frame, {**builder.common(video, frame, position), "image": small, **own}
+        yield {**builder.common(video, frame, position), "image": small, **own}
         position += 1
 
 
@@ -133,29 +137,41 @@ class _VideoNotes:
 
     def __init__(self, builder, video: Video, first: int):
         self.builder, self.video, self.first = builder, video, first
-        self.length, self.size = 0, (0, 0)
+        self.length = 0
+        self.size = (0, 0)  # width, height of the archive's frames; none seen yet
         self.annotated: list[int] = []
         self.visible: dict[int, list[int]] = defaultdict(list)
         self.names: dict[int, tuple[str, bool]] = {}
 
-    def add(self, frame, stored) -> None:
-        if not self.length:
-            image = archive.check_image(stored["image"], frame.image)
-            self.size = image
-        if stored.get("is_annotated"):
-            self.annotated.append(self.length)
-        for number, what in self.builder.object_entries(stored).items():
-            known = self.names.setdefault(number, what)
+    def check(self, frame, example, size: tuple[int, int]) -> None:
+        """LabelError if a frame does not go with those before it; nothing is noted then."""
+        if self.size not in ((0, 0), size):
+            raise LabelError(
+                f"{frame.image}: wrong size: {size[0]}x{size[1]}, in a video of "
+                f"{self.size[0]}x{self.size[1]} (width x height)."
+            )
+        entries = self.builder.object_entries(example)
+        for number, what in entries.items():
+            known = self.names[number] if number in self.names else what
             if known != what:
-                raise archive.LabelError(
+                raise LabelError(
                     f"{self.video.video_id}: object {number} is a {known[0]} at first and a "
                     f"{what[0]} in {frame.source}."
                 )
+        self.size = size
+        self.names.update(entries)
+
+    def add(self, stored) -> None:
+        """Notes a frame that `check` has passed, as it is stored."""
+        if stored.get("is_annotated"):
+            self.annotated.append(self.length)
+        for number in self.builder.object_entries(stored):
             self.visible[number].append(self.length)
         self.length += 1
 
     def entry(self) -> index.VideoEntry:
         video = self.video
+        width, height = archive.shrunk_size(*self.size, self.builder.side)
         objects = tuple(
             index.ObjectEntry(number, name, is_instrument, index.runs_of(self.visible[number]))
             for number, (name, is_instrument) in sorted(self.names.items())
@@ -164,8 +180,8 @@ class _VideoNotes:
             video_id=video.video_id,
             first=self.first,
             length=self.length,
-            height=self.size[1],
-            width=self.size[0],
+            height=height,
+            width=width,
             fps=video.fps,
             procedure=video.procedure,
             source=self.builder.name,
@@ -195,7 +211,15 @@ def build(builder, root: Path, data_dir: Path) -> None:
         shards = builder.shards(videos)
         _start_or_resume(builder, root, shards, folder)
         facts = _make_missing(builder, root, shards, folder)
-        _finish(builder, videos, shards, facts, folder, data_dir)
+        _finish(builder, root, videos, shards, facts, folder, data_dir)
+
+
+def is_of_another_source(builder, root: Path) -> bool:
+    """Whether the set in its place was built from other files than these, or otherwise."""
+    path = Path(builder.data_dir) / REPORT_NAME
+    stored = json.loads(path.read_text(encoding="utf-8")).get("source")
+    shards = builder.shards(builder.found(root))
+    return stored != _source(builder, root, shards, with_times=False)
 
 
 def clean(builder) -> None:
@@ -215,7 +239,13 @@ def _locked(folder: Path, name: str):
 
 
 def _fingerprint(builder, root: Path, shards: list[Shard]) -> str:
-    """Changes with anything that would make old shards wrong: plan, config, the files' sizes."""
+    """Changes with anything that would make old shards wrong: the source, or our code."""
+    source = _source(builder, root, shards, with_times=True)
+    return hashlib.sha256(_code() + source.encode()).hexdigest()
+
+
+def _source(builder, root: Path, shards: list[Shard], *, with_times: bool) -> str:
+    """Digest of plan, config and the files' sizes; of the times they changed, too, if told so."""
     digest = hashlib.sha256()
     settings = f"{builder.on_corrupt} {builder.on_unknown_label}"
     digest.update(f"{builder.info.full_name} {builder.side} {settings}".encode())
@@ -231,14 +261,30 @@ def _fingerprint(builder, root: Path, shards: list[Shard]) -> str:
             path = root / name
             if path.is_file():
                 about = path.stat()
-                digest.update(f"{name} {about.st_size} {about.st_mtime_ns}".encode())
+                changed = about.st_mtime_ns if with_times else ""
+                digest.update(f"{name} {about.st_size} {changed}".encode())
     return digest.hexdigest()
+
+
+@functools.cache
+def _code() -> bytes:
+    """Digest of the sources that decide what is in a shard: all builders', the world's."""
+    digest = hashlib.sha256()
+    for package in (tfds_builders, surgjax.synthetic):
+        for folder in package.__path__:
+            for path in sorted(Path(folder).rglob("*.py")):
+                digest.update(path.relative_to(folder).as_posix().encode())
+                digest.update(path.read_bytes())
+    return digest.digest()
 
 
 def _start_or_resume(builder, root: Path, shards: list[Shard], folder: Path) -> None:
     mark, now = folder / "plan.sha256", _fingerprint(builder, root, shards)
     if mark.exists() and mark.read_text() != now:
-        _say(builder, f"{builder.name}: the archive or the settings changed: building from zero.")
+        _say(
+            builder,
+            f"{builder.name}: the archive, the settings or our code changed: building from zero.",
+        )
     if not mark.exists() or mark.read_text() != now:
         for path in folder.iterdir():
             if path.name != "lock":
@@ -310,7 +356,7 @@ def _die_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _finish(builder, videos, shards, facts, folder: Path, data_dir: Path) -> None:
+def _finish(builder, root: Path, videos, shards, facts, folder: Path, data_dir: Path) -> None:
     by_split: dict[str, list[Shard]] = defaultdict(list)
     for shard in shards:
         if facts[shard]["records"]:
@@ -323,7 +369,7 @@ def _finish(builder, videos, shards, facts, folder: Path, data_dir: Path) -> Non
         for number, shard in enumerate(members):
             source = shard_paths(folder, shard)[0]
             target = template.sharded_filepath(shard_index=number, num_shards=len(members))
-            os.link(source, data_dir / os.path.basename(os.fspath(target)))
+            _link(source, data_dir / os.path.basename(os.fspath(target)))
             size += source.stat().st_size
         infos.append(
             tfds.core.SplitInfo(
@@ -342,7 +388,8 @@ def _finish(builder, videos, shards, facts, folder: Path, data_dir: Path) -> Non
     table = builder.index_of(entries, videos)
     (data_dir / index.FILE_NAME).write_text(index.to_json(table), encoding="utf-8")
     skipped = [line for shard in shards for line in facts[shard]["skipped"]]
-    about = dict(skipped=skipped, num_skipped=len(skipped))
+    source = _source(builder, root, shards, with_times=False)
+    about = dict(source=source, skipped=skipped, num_skipped=len(skipped))
     (data_dir / REPORT_NAME).write_text(json.dumps(about, indent=1), encoding="utf-8")
     if skipped:
         _say(
@@ -353,18 +400,28 @@ def _finish(builder, videos, shards, facts, folder: Path, data_dir: Path) -> Non
             _say(builder, f"  {line}")
 
 
+def _link(source: Path, target: Path) -> None:
+    """A second name for a file; a copy on file systems that know no second names (exFAT)."""
+    try:
+        os.link(source, target)
+    except OSError:  # what else is wrong, copying meets as well
+        shutil.copyfile(source, target)
+
+
 def check_labels(builder, root: Path, videos: list[Video], report, say=None) -> None:
     """Decodes every image and mask; each failure is a finding of the report."""
     progress = Progress(f"{builder.name}: checking", len(videos), len(videos), say)
     for video in videos:
         try:
+            notes = _VideoNotes(builder, video, 0)
             for frame, data, opened in builder.open_frames(root, video):
                 try:
                     size = archive.check_image(data, root / frame.image)
-                    builder.example(root, video, frame, opened, size)
+                    own = builder.example(root, video, frame, opened, size)
+                    notes.check(frame, own, size)
                 except CorruptImage as error:
                     report.error("corrupt", frame.image, "an image", error)
-                except archive.LabelError as error:
+                except LabelError as error:
                     kind = "size" if "wrong size" in str(error) else "label"
                     report.error(kind, (*frame.labels, frame.source)[0], "known labels", error)
         except ArchiveError as error:

@@ -15,8 +15,10 @@ import pytest
 from tests.tfds_builders import reading
 from tests.tfds_builders.kit import build_tiny
 from tfds_builders import registry
+from tfds_builders.davis_folder.builder import Builder as Davis
 from tfds_builders.kit import build, fake
-from tfds_builders.kit.archive import Frame, Video
+from tfds_builders.kit.archive import Frame, LabelError, Video
+from tfds_builders.kit.report import Report
 
 ROOT = Path(__file__).parents[3]
 
@@ -231,3 +233,68 @@ def test_single_images_share_shards_and_videos_do_not():
     assert sizes == [("train", 0, 3), ("train", 1, 2), ("test", 0, 2)]
     videos = [video("a", "train", 4), video("b", "train", 2)]
     assert [len(s.videos) for s in build.plan(videos, 1)] == [1, 1]
+
+
+def test_frames_of_several_sizes_in_one_video_are_refused_or_left_out(tmp_path):
+    """One entry of the index holds one size: such a set could not be read in training."""
+    archive, videos = _davis(tmp_path)
+    name, mask = videos[0].frames[2].image, videos[0].frames[2].labels[0]
+    fake.write_image(archive / name, videos[0].frames[2].image_u8[:32])
+    fake.write_labels(archive / mask, videos[0].frames[2].instances[:32])
+    values = dict(dataset="davis_folder", manual_dir=archive)
+    for more in (dict(check_only=True), dict(data_dir=tmp_path / "data")):
+        status, text = reading.run(**values, **more)
+        assert status == 1
+        assert f"{name}: wrong size: 96x32, in a video of 96x64" in text
+    status, text = reading.run(**values, data_dir=tmp_path / "data", on_unknown_label="skip")
+    assert status == 0, text
+    folder = reading.version_folder(tmp_path / "data", "davis_folder")
+    table, records, _ = reading.read(folder)
+    entry = table.splits["train"][0]
+    assert (entry.length, entry.height, entry.width) == (4, 64, 96)
+    assert {record["image"].shape for record in records["case00"]} == {(64, 96, 3)}
+
+
+class _Renaming(Davis, skip_registration=True):
+    """Object 1 changes its name in the third frame."""
+
+    name = "davis_folder"
+
+    def truth(self, root, video, frame, opened):
+        found = super().truth(root, video, frame, opened)
+        names = sorted(self.CATEGORIES)
+        found.objects[1] = names[frame.source == "00002"]
+        return found
+
+
+def test_an_object_that_changes_its_name_is_found_by_the_check_and_by_the_build(tmp_path):
+    archive, _ = _davis(tmp_path)
+    config = _Renaming.configure(_Renaming.BUILDER_CONFIGS[0], archive)
+    builder = _Renaming(data_dir=str(tmp_path / "data"), config=config)
+    videos = [v for v in builder.found(archive) if v.video_id == "case00"]
+    report = Report()
+    build.check_labels(builder, archive, videos, report, say=lambda line: None)
+    (finding,) = report.errors
+    assert (finding.kind, "object 1 is a" in finding.found) == ("label", True)
+    (shard,) = builder.shards(videos)
+    with pytest.raises(LabelError, match="case00: object 1 is a .* and a .* in 00002"):
+        build.write_shard(builder, archive, shard, tmp_path)
+
+
+def test_changed_code_starts_from_zero(tmp_path, monkeypatch):
+    archive, _ = _davis(tmp_path)
+    builder = _builder(tmp_path, archive)
+    shards = builder.shards(builder.found(archive))
+    before = build._fingerprint(builder, archive, shards)
+    assert build._fingerprint(builder, archive, shards) == before
+    monkeypatch.setattr(build, "_code", lambda: b"another version")
+    assert build._fingerprint(builder, archive, shards) != before
+
+
+def test_a_disk_without_second_names_for_files_gets_copies(undisturbed, tmp_path, monkeypatch):
+    def refuse(source, target):
+        raise PermissionError("Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    build_tiny.make(str(tmp_path))
+    assert _files(tmp_path) == undisturbed[0]
