@@ -145,7 +145,7 @@ def _rows(path: Path, columns: int) -> Iterator[tuple[int, list[str], list[str]]
     if not path.is_file():
         return
     header: list[str] = []
-    with open(path, encoding="utf-8") as stream:
+    with open(path, encoding="utf-8-sig") as stream:
         for line_number, line in enumerate(stream, 1):
             words = line.split()
             if not words:

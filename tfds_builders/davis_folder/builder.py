@@ -9,15 +9,15 @@ Differs: names and groups of objects may be given in meta.json; frames may lack 
 """
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
-from tfds_builders.kit import archive
+from tfds_builders.kit import archive, json_files
 from tfds_builders.kit.archive import ArchiveError, Frame, FrameTruth, Video
 from tfds_builders.kit.builder import MaskBuilder, SurgicalConfig, instructions
+from tfds_builders.kit.visible import by_numbers
 
-IMAGES = (".jpg", ".jpeg", ".png")
+IMAGES, MASKS = (".jpg", ".jpeg", ".png"), (".png",)
 GROUPS = {"instrument": True, "tissue": False}
 
 
@@ -61,13 +61,15 @@ class Builder(MaskBuilder):
         meta, splits = _meta(root), _splits(root)
         videos = []
         for folder in sorted(p for p in (root / "JPEGImages").glob("*") if p.is_dir()):
-            name = folder.name
+            name, masks = folder.name, _by_stem(root / "Annotations" / folder.name, MASKS)
             if splits and name not in splits:
                 raise ArchiveError(f"{root / 'ImageSets'}: no list names the video {name}.")
             entry = meta.get(name, {})
             fps = float(entry.get("fps", 0.0))
-            files = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGES)
-            frames = tuple(_frame(root, path, t, fps) for t, path in enumerate(files))
+            files = sorted(_by_stem(folder, IMAGES).values(), key=by_numbers)
+            frames = tuple(
+                _frame(root, path, masks.get(path.stem), t, fps) for t, path in enumerate(files)
+            )
             videos.append(
                 Video(
                     name,
@@ -85,8 +87,10 @@ class Builder(MaskBuilder):
         annotated = sum(frame.is_annotated for video in videos for frame in video.frames)
         report.fact("frames with a mask", annotated)
         stems = {(v.video_id, Path(f.image).stem) for v in videos for f in v.frames}
-        for path in sorted((root / "Annotations").glob("*/*.png")):
-            if (path.parent.name, path.stem) not in stems:
+        for path in sorted((root / "Annotations").glob("*/*")):
+            if path.suffix.lower() not in MASKS:
+                report.error("layout", path.relative_to(root), "masks as PNG", path.suffix)
+            elif (path.parent.name, path.stem) not in stems:
                 report.error("layout", path.relative_to(root), "a frame of this name", "none")
         if not annotated:
             report.error("missing", "Annotations", "masks of at least one frame", "none")
@@ -100,31 +104,46 @@ class Builder(MaskBuilder):
         return FrameTruth(instances, names)
 
 
-def _frame(root: Path, path: Path, position: int, fps: float) -> Frame:
+def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    """{name without suffix: file} of a folder that may be missing; two of one name are refused."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir() if folder.is_dir() else ()):
+        if path.suffix.lower() in suffixes and found.setdefault(path.stem, path) != path:
+            raise ArchiveError(f"{path}: {found[path.stem].name} has the same name.")
+    return found
+
+
+def _frame(root: Path, path: Path, mask: Path | None, position: int, fps: float) -> Frame:
     name = path.relative_to(root).as_posix()
-    mask = Path("Annotations", path.parent.name, f"{path.stem}.png")
-    labels = (mask.as_posix(),) if (root / mask).exists() else ()
+    labels = () if mask is None else (mask.relative_to(root).as_posix(),)
     time_s = position / fps if fps else 0.0
     return Frame(name, path.stem, labels, is_annotated=bool(labels), time_s=time_s)
 
 
 def _meta(root: Path) -> dict[str, Any]:
+    """{video: its entry}; empty if there is no such file."""
     path = root / "meta.json"
-    if not path.exists():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ArchiveError(f"{path}: not JSON ({error}).") from error
-    if not isinstance(value, dict):
-        raise ArchiveError(f"{path}: expected an object of videos, found {type(value).__name__}.")
+    value = json_files.read(path) if path.exists() else {}
+    for video, entry in value.items():
+        where = f"{path}: {video}"
+        if not (root / "JPEGImages" / video).is_dir():
+            raise ArchiveError(f"{where}: JPEGImages holds no such video.")
+        things = entry.get("objects", {}) if isinstance(entry, dict) else None
+        if not isinstance(things, dict) or not all(isinstance(v, dict) for v in things.values()):
+            raise ArchiveError(f"{where}: expected the form in the README, found {entry!r:.80}.")
+        wrong = [key for key in things if not (key.isdecimal() and str(int(key)) == key)]
+        if wrong:
+            raise ArchiveError(f"{where}: expected values of masks as objects, found {wrong[0]!r}.")
+        fps = entry.get("fps", 0)
+        if not isinstance(fps, int | float) or isinstance(fps, bool) or not 0 <= fps < 10_000:
+            raise ArchiveError(f"{where}: expected fps as a number, found {fps!r}.")
     return value
 
 
 def _splits(root: Path) -> dict[str, str]:
     result: dict[str, str] = {}
     for path in sorted((root / "ImageSets").rglob("*.txt")):
-        for line in path.read_text(encoding="utf-8").split():
+        for line in path.read_text(encoding="utf-8-sig").split():
             if result.setdefault(line, path.stem) != path.stem:
                 raise ArchiveError(f"{path}: {line} is in {result[line]}.txt, too.")
             if not (root / "JPEGImages" / line).is_dir():

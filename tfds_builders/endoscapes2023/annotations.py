@@ -60,7 +60,7 @@ def class_values(path: Path) -> dict[int, int]:
     """{id in the archive: value in our masks} of seg_label_map.txt, whatever its punctuation."""
     if not path.is_file():
         return dict(CLASSES)
-    tokens = re.findall(r"[A-Za-z][A-Za-z_ ]*[A-Za-z]|\d+", path.read_text(encoding="utf-8"))
+    tokens = re.findall(r"[A-Za-z][A-Za-z_ ]*[A-Za-z]|\d+", path.read_text(encoding="utf-8-sig"))
     pairs = [sorted(pair, key=str.isdigit) for pair in zip(tokens[::2], tokens[1::2], strict=False)]
     if len(tokens) % 2 or any(a.isdigit() or not b.isdigit() for a, b in pairs) or not pairs:
         raise ArchiveError(f"{path}: expected pairs of a class name and its id.")
@@ -76,7 +76,7 @@ def video_list(path: Path) -> set[int]:
     if not path.is_file():
         return set()
     try:
-        return {int(float(word)) for word in path.read_text(encoding="utf-8").split()}
+        return {int(float(word)) for word in path.read_text(encoding="utf-8-sig").split()}
     except ValueError as error:
         raise ArchiveError(f"{path}: expected a video number per line ({error}).") from error
 

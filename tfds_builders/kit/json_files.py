@@ -18,7 +18,7 @@ _NAMES = {dict: "an object", list: "a list"}
 def read(path: Path, kind: type | tuple[type, ...] = dict, keys: tuple[str, ...] = ()) -> Any:
     """The decoded file: an object (that has all `keys`), a list, or either."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise ArchiveError(f"{path}: expected a JSON file, found nothing.") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

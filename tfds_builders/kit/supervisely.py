@@ -26,7 +26,7 @@ from tfds_builders.kit.archive import LabelError
 def read(path: Path) -> tuple[tuple[int, int], list[tuple[str, np.ndarray]]]:
     """(height, width), and (class title, mask) of every object in the file's order."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
         height, width = int(value["size"]["height"]), int(value["size"]["width"])
         objects = list(value["objects"])
     except (ValueError, KeyError, TypeError) as error:

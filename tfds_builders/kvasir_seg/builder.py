@@ -8,13 +8,12 @@ Source:  Jha et al., MMM 2020, arXiv:1911.07069; split by the authors for MediaE
 Differs: masks are JPEG and are cut at 127; the boxes are compared, not stored.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfds_builders.kit import archive, splits
+from tfds_builders.kit import archive, json_files, splits
 from tfds_builders.kit.archive import ArchiveError, Frame, FrameTruth, LabelError, Video
 from tfds_builders.kit.builder import MaskBuilder, instructions
 
@@ -89,11 +88,8 @@ class Builder(MaskBuilder):
 
 def _boxes(path: Path) -> dict[str, Any]:
     """{image: {width, height, bbox: [{label, xmin, ymin, xmax, ymax}]}}."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ArchiveError(f"{path}: not JSON ({error}).") from error
-    if not isinstance(value, dict) or not all(isinstance(v, dict) for v in value.values()):
+    value = json_files.read(path)
+    if not all(isinstance(v, dict) for v in value.values()):
         raise ArchiveError(f"{path}: expected an object with one object per image.")
     return value
 

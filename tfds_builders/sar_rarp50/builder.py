@@ -157,7 +157,7 @@ def _video(root: Path, folder: Path, table: dict[str, str]) -> Video:
 def _actions(path: Path) -> dict[int, int]:
     """{frame: action} from lines `frame,action`, ten a second."""
     result = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
         words = [word.strip() for word in line.split(",")]
         if not line.strip():
             continue

@@ -11,7 +11,6 @@ Differs: nothing is published: the archive is a folder of yours, and settings.js
 
 import dataclasses
 import functools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from surgjax.synthetic.single_background import (
     read_background,
     read_cutouts,
 )
-from tfds_builders.kit import video_files
+from tfds_builders.kit import json_files, video_files
 from tfds_builders.kit.archive import ArchiveError, Frame, FrameTruth, Video
 from tfds_builders.kit.builder import MaskBuilder, SurgicalConfig, instructions
 
@@ -164,15 +163,7 @@ def _cutout_files(root: Path) -> list[Path]:
 
 def _object(path: Path) -> dict[str, Any]:
     """A JSON object, or an empty one where there is no file."""
-    if not path.exists():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ArchiveError(f"{path}: not JSON ({error}).") from error
-    if not isinstance(value, dict):
-        raise ArchiveError(f"{path}: expected an object, found {type(value).__name__}.")
-    return value
+    return json_files.read(path) if path.exists() else {}
 
 
 def _labels(path: Path, names: dict[str, Any]) -> dict[int, str]:
