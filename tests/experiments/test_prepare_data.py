@@ -9,6 +9,7 @@ import pytest
 from experiments import data_preparation
 from tests.tfds_builders import reading
 from tfds_builders import registry
+from tfds_builders.kit import fake
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,3 +93,17 @@ def test_the_command_ends_in_one_message_and_a_status(tmp_path):
         assert done.stderr.startswith("prepare_data: ")
         assert message in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_masks_are_opened_in_spite_of_a_wrong_count_but_not_where_files_are_missing(tmp_path):
+    (*_, last) = registry.fake("cholecseg8k").make(tmp_path)
+    (mask,) = last.frames[1].labels
+    fake.write_value(tmp_path / mask, (77, 77, 77))
+    values = dict(dataset="cholecseg8k", manual_dir=tmp_path, check_only=True)
+    status, text = reading.run(**values)
+    assert status == 1
+    assert "frames of the whole set: expected 8080" in text and "unknown label value 77" in text
+    (tmp_path / last.frames[0].labels[0]).unlink()
+    status, text = reading.run(**values)
+    assert status == 1
+    assert "not opened yet" in text and "unknown label" not in text

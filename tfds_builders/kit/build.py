@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
+from absl import logging
 from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
@@ -325,7 +326,7 @@ def _results(builder, root: Path, todo: list[Shard], folder: Path):
     spawn = multiprocessing.get_context("spawn")  # a fork would copy OpenCV's and gRPC's threads
     say, builder.say = builder.say, None  # a function of the parent's; need not pickle
     try:
-        with concurrent.futures.ProcessPoolExecutor(builder.jobs, spawn, _die_with_parent) as pool:
+        with concurrent.futures.ProcessPoolExecutor(builder.jobs, spawn, _begin_worker) as pool:
             futures = {
                 pool.submit(write_shard, builder, root, shard, folder): shard for shard in todo
             }
@@ -342,6 +343,12 @@ def _results(builder, root: Path, todo: list[Shard], folder: Path):
                 raise
     finally:
         builder.say = say
+
+
+def _begin_worker() -> None:
+    """Quiet like the launcher, and ends with it."""
+    logging.set_verbosity(logging.ERROR)  # TFDS warns of every config that is not in its class
+    _die_with_parent()
 
 
 def _die_with_parent() -> None:

@@ -96,7 +96,7 @@ def test_a_shrunk_frame_stays_as_it_is_stored_whatever_exif_says(tmp_path):
     picture = Image.fromarray(pixels)
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees
-    picture.save(tmp_path / "turned.jpg", exif=exif)
+    picture.save(tmp_path / "turned.jpg", exif=exif.tobytes())
     data = (tmp_path / "turned.jpg").read_bytes()
     assert archive.check_image(data, "turned.jpg") == (80, 40)
     shrunk = archive.shrink(data, 20)
