@@ -114,7 +114,7 @@ class ClipLoader:
         pick, rng = self.mixture.pick(number), self.mixture.generator(number)
         video, sampler = pick.video, pick.entry.sampler
         draw = samplers.draw_clip(rng, video, sampler)
-        images, maps = pick.entry.prepared.read_frames(
+        images, maps, times = pick.entry.prepared.read_frames(
             pick.disk_split, video, draw.positions.tolist(), draw.is_annotated.tolist()
         )
         frames_u8, label_maps = room["frames_u8"], room["label_maps"]

@@ -162,10 +162,11 @@ class PreparedSet:
 
     def read_frames(
         self, split: str, video: VideoEntry, positions: Sequence[int], with_map: Sequence[bool]
-    ) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
-        """Images and instance maps of a video's frames; maps only where asked, else None.
+    ) -> tuple[list[np.ndarray], list[np.ndarray | None], np.ndarray]:
+        """Images, instance maps and times [T] of a video's frames; a map only where asked, else None.
 
-        A position that comes twice is decoded once, and both places hold the same array.
+        Times are seconds of the source video, 0 for images. A position that comes twice is
+        decoded once, and both places hold the same array.
         """
         wanted: dict[int, bool] = {}
         for position, is_wanted in zip(positions, with_map, strict=True):
@@ -173,11 +174,11 @@ class PreparedSet:
         found = {t: self._frame(split, video, t, is_wanted) for t, is_wanted in wanted.items()}
         images = [found[int(t)][0] for t in positions]
         maps = [found[int(t)][1] if w else None for t, w in zip(positions, with_map, strict=True)]
-        return images, maps
+        return images, maps, np.array([found[int(t)][2] for t in positions], np.float64)
 
     def _frame(
         self, split: str, video: VideoEntry, position: int, with_map: bool
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    ) -> tuple[np.ndarray, np.ndarray | None, float]:
         if not 0 <= position < video.length:
             raise ValueError(
                 f"{self.name}/{split}/{video.video_id} has frames 0..{video.length - 1}, "
@@ -185,6 +186,7 @@ class PreparedSet:
             )
         record = video.first + position
         keys = _KEYS if with_map else _KEYS[:1]
+        keys += ("time_s",) if "time_s" in self._features else ()
         data = self.encoded(split, record, keys)
         where = f"{self.name}/{split} record {record} ({video.video_id}, frame {position})"
         image = _checked(decode_image(data["image"]), video, f"{where}: image", "picture")
@@ -196,7 +198,7 @@ class PreparedSet:
         with self._lock:
             self.decoded.images += 1
             self.decoded.maps += with_map
-        return image, instances
+        return image, instances, float(data.get("time_s", 0.0))
 
 
 def _checked(array: np.ndarray | None, video: VideoEntry, what: str, kind: str) -> np.ndarray:

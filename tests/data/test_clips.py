@@ -90,7 +90,7 @@ def test_shapes_and_meaning(folders):
                     for i in source.object_ids]  # fmt: skip
             found = [batches.categories[c] for c in one.category if c >= 0]
             assert found == want and len(found) == one.object_valid.sum()
-            images, maps = made.read_frames("train", entry, source.positions, [True] * 4)
+            images, maps, _ = made.read_frames("train", entry, source.positions, [True] * 4)
             for t in range(4):
                 resized = cv2.resize(images[t], (32, 32), interpolation=cv2.INTER_AREA)
                 close = np.abs(resized.astype(int) - one.frames_u8[t]).mean()

@@ -32,7 +32,7 @@ def test_records_equal_those_of_tfds(folder):
     made = PreparedSet(folder)
     for position, (video, t) in {0: (0, 0), 8: (0, 8), 9: (1, 0), 12: (1, 3)}.items():
         entry = made.index.splits["train"][video]
-        images, maps = made.read_frames("train", entry, [t], [True])
+        images, maps, _ = made.read_frames("train", entry, [t], [True])
         np.testing.assert_array_equal(images[0], source[position]["image"])
         np.testing.assert_array_equal(maps[0], source[position]["instances"][..., 0])
         fields = made.encoded("train", position, ("frame_index", "video_id"))
@@ -45,7 +45,7 @@ def test_decodes_what_is_asked_and_no_more(folder, monkeypatch):
     monkeypatch.setattr(cv2, "imdecode", lambda *a: calls.append(1) or decode(*a))
     made = PreparedSet(folder)
     entry = made.index.splits["train"][0]
-    _, maps = made.read_frames("train", entry, [5, 1, 1, 3], [True, False, True, False])
+    _, maps, _ = made.read_frames("train", entry, [5, 1, 1, 3], [True, False, True, False])
     assert (made.decoded.images, made.decoded.maps, len(calls)) == (3, 2, 5)
     assert [m is not None for m in maps] == [True, False, True, False]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from surgjax.data import reader
 from tests.tfds_builders import reading
 from tests.tfds_builders.kit import build_tiny
 from tfds_builders import registry
@@ -156,6 +157,10 @@ def test_a_damaged_image_stops_the_build_or_is_left_out_and_counted(tmp_path):
     assert [int(r["frame_index"]) for r in records["case00"]] == [0, 1, 2, 3]
     assert [r["source_frame"] for r in records["case00"]][2] == b"00003"
     assert table.splits["train"][0].length == 4
+    # The gap stays known: 5 frames a second, the third is missing.
+    stored = reader.PreparedSet(folder)
+    _, _, times = stored.read_frames("train", table.splits["train"][0], [0, 1, 2, 3], [False] * 4)
+    assert times.round(3).tolist() == [0.0, 0.2, 0.6, 0.8]
 
 
 def test_an_unknown_label_stops_the_build_or_its_frame_is_left_out(tmp_path):
