@@ -163,7 +163,7 @@ class PreparedSet:
     def read_frames(
         self, split: str, video: VideoEntry, positions: Sequence[int], with_map: Sequence[bool]
     ) -> tuple[list[np.ndarray], list[np.ndarray | None], np.ndarray]:
-        """Images, instance maps and times [T] of a video's frames; a map only where asked, else None.
+        """Images, instance maps (None where not asked) and times [T] of frames of a video.
 
         Times are seconds of the source video, 0 for images. A position that comes twice is
         decoded once, and both places hold the same array.
