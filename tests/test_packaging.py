@@ -34,7 +34,8 @@ def _pins(python):
 def test_every_dependency_is_pinned_inside_its_range(python):
     pins = _pins(python)
     extras = _setup_constant("EXTRAS")
-    wanted = [*_setup_constant("REQUIRED"), *extras["dev"], *extras["viz"], *extras["torch"]]
+    wanted = [*_setup_constant("REQUIRED"), *extras["dev"], *extras["viz"], *extras["tb"]]
+    wanted += extras["torch"]
     for requirement in map(Requirement, wanted):
         assert pins[canonicalize_name(requirement.name)] in requirement.specifier, requirement
 

@@ -2,9 +2,9 @@
 
 Path:    batches -> [loop] -> metrics.jsonl, pictures, checkpoints, final state
 Units:   steps count optimizer updates from 0; seconds are wall time of this process.
-Errors:  FloatingPointError naming step, value and batch when a loss or a gradient is not finite, with
-         both kept for `replay`; Preempted (exit status 75) after SIGTERM, once the state is saved;
-         ValueError for options, sources or checkpoints that do not fit.
+Errors:  FloatingPointError naming step, value and batch when a loss or a gradient is not finite,
+         with both kept for `replay`; Preempted (exit status 75) after SIGTERM, once the state is
+         saved; ValueError for options, sources or checkpoints that do not fit.
 Differs: a step's loss is looked at while the next step runs, so the device does not wait for the
          host; see `update` for why nothing is lost by that. Data order and randomness are functions
          of seed and step, so an interrupted run goes on as if nothing had happened.
@@ -161,8 +161,8 @@ class _Run:
         )
         made_of = f" of {', '.join(map(str, done.sources))}" if done.sources else ""
         raise FloatingPointError(
-            f"step {done.step}: {name} is {metrics[name]}; training stopped, the last checkpoint is "
-            f"kept. The {done.kind!r} batch{made_of} and the state before the step are in {folder}."
+            f"step {done.step}: {name} is {metrics[name]}; training stopped, the last checkpoint "
+            f"is kept. The {done.kind!r} batch{made_of} and the state before it are in {folder}."
         )
 
     def _is_eval_due(self, done: int) -> bool:

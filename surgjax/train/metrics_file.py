@@ -69,9 +69,7 @@ class MetricsFile:
         line: dict[str, Any] = {"step": step}
         for name, value in values.items():
             is_group = isinstance(value, Mapping)
-            line[name] = (
-                {k: _number(v) for k, v in value.items()} if is_group else _number(value)
-            )
+            line[name] = {k: _number(v) for k, v in value.items()} if is_group else _number(value)
         self._file.write(json.dumps(line) + "\n")
         if "eval" in values:
             self.evaluated.add(step)

@@ -31,7 +31,7 @@ class Preempted(SystemExit):
 
 
 class PreemptionNotice:
-    """Listens to SIGTERM inside a `with`. Schedulers may send it twice; only the first one counts."""
+    """Listens to SIGTERM inside a `with`; schedulers may send it twice."""
 
     def __init__(self):
         self._is_asked = False

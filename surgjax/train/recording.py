@@ -3,7 +3,7 @@
 Path:    loop -> [recording] -> WORKDIR/metrics.jsonl, tensorboard/, pictures/step_0001000/*.png
 Axes:    pictures uint8 [H, W, 3], RGB.
 Units:   step counts updates done.
-Errors:  ValueError naming the picture that is not uint8 [H, W, 3], or whose name cannot be a file's.
+Errors:  ValueError naming the picture that is not uint8 [H, W, 3], or has no name for a file.
 Differs: TensorBoard's event files come from tensorboardX, if it is installed; without TensorFlow.
 """
 

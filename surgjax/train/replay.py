@@ -54,7 +54,8 @@ def _all_sources(sources: tuple[Any, ...]) -> list[Any]:
     """Sources of the rows of every process, in process order."""
 
     def plain(source: Any) -> Any:
-        return dataclasses.asdict(source) if dataclasses.is_dataclass(source) else source
+        is_record = dataclasses.is_dataclass(source)
+        return dataclasses.asdict(source) if is_record else source  # pyright: ignore[reportArgumentType]
 
     text = json.dumps([plain(source) for source in sources], default=str).encode()
     if jax.process_count() == 1:
@@ -78,7 +79,7 @@ def save_failure(
     """Writes batch, sources, metrics and the state before the step; every process calls it."""
     step = int(state.step)
     folder = pathlib.Path(os.path.abspath(workdir), FOLDER, f"step_{step:07d}")
-    arrays = {name: _whole(leaf) for name, leaf in _named_leaves(batch).items()}
+    arrays: dict[str, Any] = {name: _whole(leaf) for name, leaf in _named_leaves(batch).items()}
     about = {"step": step, "kind": kind, "sources": _all_sources(sources)}
     about["metrics"] = {name: str(value) for name, value in metrics.items()}
     if jax.process_index() == 0:
@@ -103,9 +104,7 @@ def load_failure(folder: str | os.PathLike) -> tuple[dict[str, Any], dict[str, n
         return about, {name: arrays[name] for name in arrays.files}
 
 
-def replay(
-    folder: str | os.PathLike, loss_fn: LossFn, batch: Any, target: TrainState
-) -> Replayed:
+def replay(folder: str | os.PathLike, loss_fn: LossFn, batch: Any, target: TrainState) -> Replayed:
     """Computes loss and gradients of the failing step anew, and says where they are not finite.
 
     batch: the arrays of `load_failure` in the pytree that `loss_fn` takes.

@@ -226,9 +226,7 @@ def cut_away(
     return frames, masks, valid, index, classes
 
 
-def scene_batch(
-    shards: ShardFolder, options: BatchOptions, seed: int, number: int
-) -> SourcedBatch:
+def scene_batch(shards: ShardFolder, options: BatchOptions, seed: int, number: int) -> SourcedBatch:
     """Batch `number`: a function of its arguments and of the shards that are there.
 
     Its sources are the seeds of the scenes, the one that cuts in last.

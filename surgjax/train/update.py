@@ -27,7 +27,10 @@ def global_norm(tree: Any) -> jax.Array:
 
 
 def make_step(
-    loss_fn: LossFn, optimizer: optax.GradientTransformation, ema_decay: float, shardings: Any = None
+    loss_fn: LossFn,
+    optimizer: optax.GradientTransformation,
+    ema_decay: float,
+    shardings: Any = None,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
     """A compiled `step(state, batch, rate, index=None) -> (state, metrics)`; state is donated.
 
@@ -53,10 +56,18 @@ def make_step(
         is_good = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
         if index is not None:
             is_good &= state.step == index
-        new = (state.step + 1, params, opt_state, ema)
-        old = (state.step, state.params, state.opt_state, state.ema_params)
-        kept = jax.tree.map(lambda n, o: jnp.where(is_good, n, o), new, old)
-        return TrainState(*kept, state.key), metrics | {"loss": loss, "grad_norm": grad_norm}
+
+        def keep(new: Any, old: Any) -> Any:
+            return jax.tree.map(lambda n, o: jnp.where(is_good, n, o), new, old)
+
+        new = TrainState(
+            step=keep(state.step + 1, state.step),
+            params=keep(params, state.params),
+            opt_state=keep(opt_state, state.opt_state),
+            ema_params=keep(ema, state.ema_params),
+            key=state.key,
+        )
+        return new, metrics | {"loss": loss, "grad_norm": grad_norm}
 
     out = None if shardings is None else (shardings, None)
     return jax.jit(step, donate_argnums=0, out_shardings=out)

@@ -2,11 +2,12 @@
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 from surgjax import checkpoints
 from surgjax.models import sam2, variants
-from surgjax.train import averaged, optimizers
+from surgjax.train import averaged
 from surgjax.train import state as train_state
 from surgjax.train.checkpointing import Checkpoints
 
@@ -17,11 +18,9 @@ CONFIG = variants.get_config("debug")
 def run(tmp_path_factory):
     """A run with two checkpoints; the mean of the second one is one higher than its params."""
     folder = tmp_path_factory.mktemp("run")
-    params = sam2.init_params(CONFIG, 0)
+    params = jax.tree.map(np.asarray, sam2.init_params(CONFIG, 0))
     held = {**params, "auxiliary_head": {"s4": {"kernel": np.zeros((4, 6), np.float32)}}}
-    held = jax.tree.map(jax.numpy.asarray, held)
-    optimizer = optimizers.build_optimizer(optimizers.OptimizerOptions())
-    state = train_state.init_state(held, optimizer, 0)
+    state = train_state.init_state(held, optax.sgd(1.0), 0)
     with Checkpoints(folder, best_metric="jf") as saved:
         saved.save(state.replace(step=np.int32(3)), {"jf": 0.5})
         mean = jax.tree.map(lambda x: x + 1, held)

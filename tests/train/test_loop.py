@@ -106,10 +106,10 @@ def test_a_finished_run_is_not_trained_further(tmp_path):
 def test_one_program_per_kind_also_after_a_restore(tmp_path, caplog):
     with jax.log_compiles():
         _fit(tmp_path, stages=STAGES[:1], checkpoint_every=3)
-        assert sum("Finished XLA compilation of jit(step)" in r.message for r in caplog.records) == 1
+        assert caplog.text.count("Finished XLA compilation of jit(step)") == 1
         caplog.clear()
         _fit(tmp_path)
-        assert sum("Finished XLA compilation of jit(step)" in r.message for r in caplog.records) == 2
+        assert caplog.text.count("Finished XLA compilation of jit(step)") == 2
 
 
 @pytest.mark.parametrize("log_every", [1, 2, 20])
@@ -181,7 +181,7 @@ def test_a_failed_evaluation_does_not_cost_the_steps_and_is_made_up_for(tmp_path
     def refused(state):
         return {"score": 1.0}, {"first": np.zeros((4, 6), np.uint8)}
 
-    with pytest.raises(ValueError, match=r"'first': expected uint8 \[H, W, 3\], found uint8 \(4, 6\)"):
+    with pytest.raises(ValueError, match=r"'first': expected uint8 .* found uint8 \(4, 6\)"):
         _fit(tmp_path, evaluate=refused, eval_every=4)
     assert checkpointing.steps_in(tmp_path) == [4]
     _fit(tmp_path, evaluate=lambda state: ({"score": 2.0}, {}), eval_every=4)

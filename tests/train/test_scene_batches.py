@@ -97,7 +97,8 @@ def test_batches_are_stacked(tmp_path):
 @pytest.mark.parametrize("kind", ["image", "clip"])
 def test_a_batch_does_not_depend_on_where_the_source_was_opened(tmp_path, kind):
     shards = _write(tmp_path, kind)
-    options = BatchOptions(kind, 32, batch=2, objects=2, frames=3 if kind == "clip" else 1, p_cut=0.5)
+    clip = {"frames": 3, "p_cut": 0.5} if kind == "clip" else {}
+    options = BatchOptions(kind, 32, batch=2, objects=2, **clip)
     first = scene_batches.scene_batches(shards, options, 5)
     whole = [next(first) for _ in range(4)]
     later = scene_batches.scene_batches(shards, options, 5, start=2)
