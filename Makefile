@@ -24,7 +24,7 @@ else
 WITH_TORCH ?= $(if $(filter 1,$(SURGJAX_REQUIRE_PARITY)),1,0)
 endif
 comma := ,
-DEV_EXTRAS := dev,viz$(if $(filter 1,$(WITH_TORCH)),$(comma)torch)
+DEV_EXTRAS := dev,viz,tb$(if $(filter 1,$(WITH_TORCH)),$(comma)torch)
 DEV := $(VENV)/.installed-$(VERSION)-$(subst $(comma),-,$(DEV_EXTRAS))
 
 .DEFAULT_GOAL := help

@@ -62,7 +62,7 @@ def test_demo_installs_the_runtime_only():
     assert "-e .\n" in printed and "-e '." not in printed
 
 
-@pytest.mark.parametrize(("with_torch", "extras"), [("0", "dev,viz"), ("1", "dev,viz,torch")])
+@pytest.mark.parametrize(("with_torch", "extras"), [("0", "dev,viz,tb"), ("1", "dev,viz,tb,torch")])
 def test_test_runs_every_check(with_torch, extras):
     printed = _make_dry_run("test", f"WITH_TORCH={with_torch}", "VENV=/nonexistent/venv")
     assert f"-e '.[{extras}]'" in printed

@@ -67,7 +67,7 @@ class _Running(NamedTuple):
 
     step: int
     kind: str
-    start: float
+    start: float | None  # None: with compilation, so its time says nothing
     metrics: dict[str, jax.Array]
     batch: Any
     sources: tuple[Any, ...]
@@ -127,11 +127,12 @@ class _Run:
         kind = kind_at(self._stages, step, self._options.seed)
         batch, sources = self._sources.take(kind, step)
         arguments = (batch, _rate_at(self._learning_rate, step), np.int32(step))
-        start = time.monotonic()
+        start: float | None = time.monotonic()
         if kind in self._compiled:
             self.state, metrics = self._step_fns[kind](self.state, *arguments)
         else:
-            self._settle()  # its time shall not include compilation
+            self._settle()  # its time shall not include compilation either
+            start = None
             with self._progress.aside(f"compiling the step for {kind!r} batches"):
                 self.state, metrics = self._step_fns[kind](self.state, *arguments)
                 jax.block_until_ready(metrics)
@@ -146,7 +147,8 @@ class _Run:
             return
         metrics = {name: float(value) for name, value in jax.device_get(done.metrics).items()}
         now = time.monotonic()
-        seconds, self._settled = now - max(done.start, self._settled), now
+        seconds = None if done.start is None else now - max(done.start, self._settled)
+        self._settled = now
         for name in ("loss", "grad_norm"):
             if not math.isfinite(metrics[name]):
                 self._fail(done, metrics, name)

@@ -75,6 +75,7 @@ class MetricsFile:
             self.evaluated.add(step)
 
     def flush(self) -> None:
+        """Hands the lines to the operating system."""
         self._file.flush()
 
     def close(self) -> None:

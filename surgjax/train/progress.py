@@ -50,10 +50,10 @@ class Progress:
         if self._is_shown:
             logging.info("%s: %s", what, format_seconds(seconds))
 
-    def step(self, kind: str, seconds: float, metrics: Mapping[str, float]) -> None:
-        """Takes in one finished update."""
+    def step(self, kind: str, seconds: float | None, metrics: Mapping[str, float]) -> None:
+        """Takes in one finished update; no time if it was compiled first."""
         self._rows.setdefault(kind, []).append(metrics)
-        self._seconds.setdefault(kind, []).append(seconds)
+        self._seconds.setdefault(kind, []).extend([] if seconds is None else [seconds])
 
     def seconds_left(self, done: int) -> float:
         """At the pace of this process so far."""
@@ -65,12 +65,14 @@ class Progress:
         left, means = format_seconds(self.seconds_left(done)), {}
         for kind, rows in self._rows.items():
             means[kind] = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-            pace = 1000 * float(np.median(self._seconds[kind]))
-            means[kind]["step_ms"] = pace
+            pace = ""
+            if self._seconds[kind]:
+                means[kind]["step_ms"] = 1000 * float(np.median(self._seconds[kind]))
+                pace = f"{means[kind]['step_ms']:.0f} ms "
             if self._is_shown:
                 shown = _text({k: v for k, v in means[kind].items() if k != "step_ms"})
                 logging.info(
-                    "step %d/%d %s %.0f ms %s | %s left",
+                    "step %d/%d %s %s%s | %s left",
                     done, self._total, kind, pace, shown, left,
                 )  # fmt: skip
         self._rows, self._seconds = {}, {}

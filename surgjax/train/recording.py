@@ -7,11 +7,13 @@ Errors:  ValueError naming the picture that is not uint8 [H, W, 3], or has no na
 Differs: TensorBoard's event files come from tensorboardX, if it is installed; without TensorFlow.
 """
 
+import contextlib
 import importlib.util
 import os
 import pathlib
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -46,11 +48,25 @@ def write_pictures(folder: pathlib.Path, pictures: Mapping[str, np.ndarray]) -> 
             Image.fromarray(np.asarray(picture)).save(temporary, format="PNG")
 
 
+@contextlib.contextmanager
+def _no_torch() -> Iterator[None]:
+    """tensorboardX imports torch where it is installed: seconds, and memory, for nothing."""
+    if "torch" in sys.modules:
+        yield
+        return
+    sys.modules["torch"] = None  # pyright: ignore[reportArgumentType]
+    try:
+        yield
+    finally:
+        del sys.modules["torch"]
+
+
 def _open_tensorboard(folder: pathlib.Path, step: int) -> Any:
     if importlib.util.find_spec("tensorboardX") is None:
         logging.info("no TensorBoard files: pip install 'surgjax[tb]' brings tensorboardX.")
         return None
-    from tensorboardX import SummaryWriter
+    with _no_torch():
+        from tensorboardX import SummaryWriter
 
     # What an interrupted run wrote beyond its checkpoint is not shown.
     return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
@@ -80,10 +96,12 @@ class Recorder:
             found = bool(multihost_utils.broadcast_one_to_all(np.array(found)))
         return found
 
-    def step(self, step: int, kind: str, seconds: float, metrics: Mapping[str, float]) -> None:
-        """The line of one update."""
+    def step(
+        self, step: int, kind: str, seconds: float | None, metrics: Mapping[str, float]
+    ) -> None:
+        """The line of one update; no time if it was compiled first."""
         if self._file is not None:
-            step_ms = round(1000 * seconds, 1)
+            step_ms = None if seconds is None else round(1000 * seconds, 1)
             self._file.write(step, {"kind": kind, "step_ms": step_ms} | dict(metrics))
 
     def means(self, step: int, kind: str, metrics: Mapping[str, float]) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,7 +21,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def _start(workdir, steps, pause):
-    command = [sys.executable, "-m", "tests.train.interrupted_run", str(workdir)]
+    command = [
+        sys.executable,
+        "-X",
+        "faulthandler",
+        "-m",
+        "tests.train.interrupted_run",
+        str(workdir),
+    ]
     command += ["--steps", str(steps), "--pause", str(pause)]
     return subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -28,7 +36,11 @@ def _start(workdir, steps, pause):
 
 
 def _finish(process):
-    out, err = process.communicate(timeout=300)
+    try:
+        out, err = process.communicate(timeout=600)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # faulthandler prints where every thread is
+        raise AssertionError(process.communicate()[1][-6000:]) from None
     return process.returncode, out, err
 
 
@@ -113,7 +125,7 @@ def test_two_sigterm_and_two_kills(tmp_path):
 def test_twenty_random_interruptions(tmp_path, number):
     rng = random.Random(int(number))
     plan = [(number, rng.randint(1, 8), rng.uniform(0, 0.3)) for _ in range(20)]
-    hits = _interrupted_run(tmp_path, plan, steps=600, pause=0.02)
+    hits = _interrupted_run(tmp_path, plan, steps=450, pause=0.02)
     assert len(hits) == 20
 
 
@@ -131,3 +143,38 @@ def test_a_signal_before_the_first_checkpoint(tmp_path):
     saved = steps_in(tmp_path)
     assert len(saved) == 1 and saved[0] < 7
     assert not os.listdir(tmp_path / "checkpoints") == []
+
+
+def _start_two(workdir):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-X", "faulthandler", "-m", "tests.train.two_processes", str(port)]
+    return [
+        subprocess.Popen(
+            [*command, str(number), str(workdir)],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for number in range(2)
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_of_two_processes_saves_both(tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for status, out, err in map(_finish, _start_two(whole)):
+        assert status == 0 and "finished at step 60" in out, err[-3000:]
+    processes = _start_two(parts)
+    end = time.monotonic() + 200
+    while not steps_in(parts):
+        assert time.monotonic() < end and processes[0].poll() is None
+        time.sleep(0.01)
+    processes[1].send_signal(signal.SIGTERM)
+    for status, _, err in map(_finish, processes):
+        assert status == PREEMPTED_STATUS, err[-3000:]
+    saved = steps_in(parts)[-1]
+    assert 20 < saved < 60 and max(line["step"] for line in _lines(parts)) == saved
+    for status, _, err in map(_finish, _start_two(parts)):
+        assert status == 0, err[-3000:]
+    _assert_same(parts, whole)
+    assert len((parts / "starts.jsonl").read_text().splitlines()) == 2  # process 0 alone writes
