@@ -19,7 +19,7 @@ from surgjax import checkpoints
 from surgjax.models import sam2, variants
 from surgjax.train import auxiliary_head
 from surgjax.train.checkpoint_files import find_damage
-from surgjax.train.checkpointing import FOLDER, RANK, steps_in
+from surgjax.train.checkpointing import FOLDER, RANK, quiet_orbax, steps_in
 
 EXPORT_FOLDER = "export"
 
@@ -52,6 +52,7 @@ def load_weights(
     folder = pathlib.Path(os.path.abspath(workdir), FOLDER, str(step))
     if problem := find_damage(folder):
         raise ValueError(f"{folder}: is damaged: {problem}; older steps: {saved[:-1]}.")
+    quiet_orbax()
     with ocp.StandardCheckpointer() as checkpointer:
         stored = checkpointer.metadata(folder / item)
         tree = getattr(stored, "item_metadata", stored)

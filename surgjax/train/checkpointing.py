@@ -32,14 +32,21 @@ from surgjax.train.state import TrainState
 FOLDER, DAMAGED = "checkpoints", "checkpoints_damaged"
 ITEMS = ("params", "ema_params", "rest")
 RANK = "_rank"  # of a checkpoint's metrics: higher is better
+# What it warns of and we mean: a step without an evaluation, an item read alone.
+_EXPECTED = ("Requested `tracked_metric`", "Metadata file does not exist")
 _MODES = {"max": 1.0, "min": -1.0}
 
 
 def _is_wanted(record: std_logging.LogRecord) -> bool:
     """Drops the dozens of lines Orbax logs per save; its real warnings and errors stay."""
     is_orbax = "/orbax/" in record.pathname.replace("\\", "/")
-    is_noise = record.levelno < std_logging.WARNING or "tracked_metric" in str(record.msg)
+    is_noise = record.levelno < std_logging.WARNING or str(record.msg).startswith(_EXPECTED)
     return not (is_orbax and is_noise)
+
+
+def quiet_orbax() -> None:
+    """Keeps Orbax's running commentary out of the log, whichever thread it comes from."""
+    std_logging.getLogger("absl").addFilter(_is_wanted)  # a second time does nothing
 
 
 def _plain(state: TrainState) -> dict[str, Any]:
@@ -134,7 +141,7 @@ class Checkpoints:
             )
         self._best_metric, self._sign = best_metric, _MODES[best_mode]
         self._saving: int | None = None
-        std_logging.getLogger("absl").addFilter(_is_wanted)  # a second time does nothing
+        quiet_orbax()
         for path in sorted(self._folder.glob("*.orbax-checkpoint-tmp*")):
             step = path.name.split(".")[0]
             logging.warning("%s: step %s was not saved to the end; left out.", self._folder, step)
