@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from surgjax.models import sam2, variants
-from surgjax.train import auxiliary_head
+from surgjax.train import auxiliary_head, recipes
 from surgjax.train.state import checkpoints_in
 
 
@@ -28,8 +28,9 @@ def averaged_params(
     if not saved:
         raise ValueError(f"{workdir}: no checkpoint_*.msgpack found.")
     tree = cast(dict[str, Any], flax.serialization.msgpack_restore(saved[-1].read_bytes()))
-    params = auxiliary_head.without(tree["ema_params"])
+    averaged = recipes.overlay(tree["params"], tree["ema_params"])
+    params = auxiliary_head.without(averaged)
     wanted = sam2.abstract_params(variants.get_config(variant))
     if jax.tree.map(np.shape, params) != jax.tree.map(lambda leaf: leaf.shape, wanted):
         raise ValueError(f"{saved[-1]}: parameters are not those of {variant!r}.")
-    return (tree["ema_params"] if keep_head else params), int(tree["step"])
+    return (averaged if keep_head else params), int(tree["step"])

@@ -21,6 +21,9 @@ import optax
 from absl import logging
 
 from surgjax.train import state as train_state
+from surgjax.train.accumulation import Accumulation
+from surgjax.train.gradient_step import make_gradient_step
+from surgjax.train.recipes import Recipe
 from surgjax.train.state import TrainState
 
 LossFn = Callable[[Any, Any, jax.Array], tuple[jax.Array, dict[str, jax.Array]]]
@@ -33,27 +36,24 @@ class Stage(NamedTuple):
     shares: Mapping[str, float]  # kind of batch -> share of the steps
 
 
-def _norm(tree: Any) -> jax.Array:
-    squares = [jax.numpy.sum(jax.numpy.square(leaf)) for leaf in jax.tree.leaves(tree)]
-    return jax.numpy.sqrt(sum(squares))
-
-
 def make_step(
-    loss_fn: LossFn, optimizer: optax.GradientTransformation, ema_decay: float
+    loss_fn: LossFn,
+    optimizer: optax.GradientTransformation,
+    ema_decay: float,
+    recipe: Recipe | None = None,
+    accumulate: Accumulation | None = None,
 ) -> Callable[[TrainState, Any, Any], tuple[TrainState, dict[str, jax.Array]]]:
     """One compiled update. The mean warms up with the step, so that it never lags at the start."""
+    gradient_step = make_gradient_step(loss_fn, optimizer, recipe, accumulate)
 
     def step(state: TrainState, batch: Any, rate: Any) -> tuple[TrainState, dict[str, jax.Array]]:
         key = jax.random.fold_in(state.key, state.step)
-        (loss, metrics), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params, batch, key)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        updates = jax.tree.map(lambda update: rate * update, updates)
-        params = optax.apply_updates(state.params, updates)
+        done = gradient_step(state.params, state.opt_state, batch, key, rate)
         count = state.step.astype(np.float32)
         decay = jax.numpy.minimum(ema_decay, (1.0 + count) / (10.0 + count))
-        ema = jax.tree.map(lambda m, p: m + (1.0 - decay) * (p - m), state.ema_params, params)
-        metrics = metrics | {"loss": loss, "grad_norm": _norm(grads)}
-        return TrainState(state.step + 1, params, opt_state, ema, state.key), metrics
+        ema = jax.tree.map(lambda m, p: m + (1.0 - decay) * (p - m), state.ema_params, done.trained)
+        metrics = done.metrics | {"loss": done.loss, "grad_norm": done.grad_norm}
+        return TrainState(state.step + 1, done.params, done.opt_state, ema, state.key), metrics
 
     return jax.jit(step, donate_argnums=0)
 
@@ -95,10 +95,13 @@ def fit(
     ema_decay: float = 0.999,
     log_every: int = 20,
     checkpoint_every: int = 500,
+    recipe: Recipe | None = None,
+    accumulate: Accumulation | None = None,
 ) -> TrainState:
     """Trains up to the stages' total; goes on from the newest checkpoint in `workdir`, if any.
 
-    Updates of `optimizer` are multiplied by `learning_rate(step)`.
+    Updates of `optimizer` are multiplied by `learning_rate(step)`, one number or one per group of
+    `parameter_rules`. `recipe` is the one that `state` was made with.
     `loss_fns` and `batches` have one entry per kind of batch. A source is opened at the first step
     that needs it.
     """
@@ -109,7 +112,10 @@ def fit(
         state = train_state.load_state(saved[-1], state)
         logging.info("resuming from %s", saved[-1])
     total = sum(stage.steps for stage in stages)
-    step_fns = {kind: make_step(fn, optimizer, ema_decay) for kind, fn in loss_fns.items()}
+    step_fns = {
+        kind: make_step(fn, optimizer, ema_decay, recipe, accumulate)
+        for kind, fn in loss_fns.items()
+    }
     sources: dict[str, Iterator[Any]] = {}
     begin, start = int(state.step), time.monotonic()
     waiting: list[tuple[int, str, dict[str, jax.Array]]] = []
@@ -123,7 +129,8 @@ def fit(
             if batch is None:
                 raise ValueError(f"the source of {kind!r} batches ended at step {step}.")
             tick = time.monotonic()
-            state, metrics = step_fns[kind](state, batch, np.float32(learning_rate(step)))
+            rates = jax.tree.map(np.float32, learning_rate(step))
+            state, metrics = step_fns[kind](state, batch, rates)
             jax.block_until_ready(metrics)  # one host, one device: nothing to overlap but data
             busy.setdefault(kind, []).append(time.monotonic() - tick)
             waiting.append((step, kind, metrics))
