@@ -85,7 +85,10 @@ def check(params: Any, recipe: Recipe) -> None:
     if recipe.name not in RECIPES:
         for pattern in (*recipe.trained, *recipe.frozen):
             if not fnmatch.filter(names, pattern):
-                raise ValueError(f"recipe pattern {pattern!r} matches no parameter of {levels}.")
+                raise ValueError(
+                    f"recipe pattern {pattern!r} matches no parameter: they are {levels}; "
+                    f"recipes by name are {tuple(RECIPES)}."
+                )
     if not any(recipe.trains(name) for name in names):
         hint = " (train.lora.add makes them)" if recipe.name == "lora" else ""
         raise ValueError(

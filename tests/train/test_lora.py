@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from surgjax.checkpoints import export_official
-from surgjax.models import sam2, variants
+from surgjax.models import variants
 from surgjax.train import build_optimizer, loop, lora, parameter_rules, recipes
 from surgjax.train import state as train_state
 from surgjax.train.lora import LoraOptions
 from surgjax.train.optimizers import OptimizerOptions
+from tests.train import parameters
 
 DEBUG = variants.get_config("debug")
 QKV = "image_encoder/trunk/blocks_1/attn/qkv"
@@ -23,7 +24,7 @@ def _leaf(tree, path):
 
 
 def test_nothing_changes_at_first_and_the_model_s_own_tree_comes_back():
-    params = sam2.init_params(DEBUG, 0)
+    params = parameters.drawn()
     options = LoraOptions(rank=2)
     merged = lora.merge(lora.add(params, options, 0), options)
     assert jax.tree.structure(merged) == jax.tree.structure(params)
@@ -31,7 +32,7 @@ def test_nothing_changes_at_first_and_the_model_s_own_tree_comes_back():
 
 
 def test_the_change_is_alpha_over_r_times_the_product():
-    params = sam2.init_params(DEBUG, 0)
+    params = parameters.drawn()
     options = LoraOptions(rank=2, alpha=6.0)
     adapted = lora.add(params, options, 0)
     adapter = _leaf(adapted["lora"], QKV)
@@ -45,7 +46,7 @@ def test_the_change_is_alpha_over_r_times_the_product():
 def test_convolutions_are_matrices_of_their_inputs():
     modules = ("image_encoder/neck/convs_0/conv", "sam_mask_decoder/output_upscaling_0",
                "image_encoder/trunk/patch_embed/proj")  # fmt: skip
-    params = sam2.init_params(DEBUG, 0)
+    params = parameters.drawn()
     options = LoraOptions(rank=2, modules=modules)
     adapted = lora.add(params, options, 0)
     for module, rows in zip(modules, (64, 32, 7 * 7 * 3), strict=True):
@@ -56,7 +57,7 @@ def test_convolutions_are_matrices_of_their_inputs():
 
 
 def test_the_default_takes_the_attention_of_the_whole_model():
-    params = sam2.abstract_params(variants.get_config("tiny"))
+    params = parameters.abstract("tiny")
     adapted = lora.add(params, LoraOptions(rank=8), 0)
     names = parameter_rules.path_names(adapted["lora"])
     modules = {name.rpartition("/")[0] for name in names}
@@ -64,11 +65,11 @@ def test_the_default_takes_the_attention_of_the_whole_model():
                 for part in ("image_encoder", "memory_attention", "sam_mask_decoder")]  # fmt: skip
     assert per_part == [12 * 2, 4 * 8, 4 * (2 * 3 + 1)]
     sizes = sum(leaf.size for leaf in jax.tree.leaves(adapted["lora"]))
-    assert sizes < 0.03 * 38_962_754
+    assert sizes == 433_408
 
 
 def test_a_start_depends_on_its_own_module_and_the_seed_only():
-    params = sam2.init_params(DEBUG, 0)
+    params = parameters.drawn()
     wide = _leaf(lora.add(params, LoraOptions(rank=2), 3)["lora"], QKV)["a"]
     alone = lora.add(params, LoraOptions(rank=2, modules=(QKV,)), 3)["lora"]
     np.testing.assert_array_equal(_leaf(alone, QKV)["a"], wide)
@@ -87,7 +88,7 @@ def _encode_loss(params, batch, key):
 
 def test_training_moves_adapters_only_and_the_merged_model_has_what_was_learnt():
     options = LoraOptions(rank=2, modules=("image_encoder/trunk/blocks_0/attn/*",))
-    params = lora.add(sam2.init_params(DEBUG, 0), options, 0)
+    params = lora.add(parameters.drawn(), options, 0)
     keep = recipes.get_recipe(["image_encoder/trunk/blocks_0/attn/*", "lora/*", "no_mem_embed"])
     params = recipes.split(params, keep)[0]
     recipe = recipes.get_recipe("lora")
@@ -109,7 +110,7 @@ def test_training_moves_adapters_only_and_the_merged_model_has_what_was_learnt()
 
 def test_export_of_a_merged_model_is_the_ordinary_one():
     options = LoraOptions(rank=2)
-    params = lora.add(sam2.init_params(DEBUG, 0), options, 0)
+    params = lora.add(parameters.drawn(), options, 0)
     _leaf(params["lora"], QKV)["b"] += 1.0
     exported = export_official(jax.tree.map(np.asarray, lora.merge(params, options)), DEBUG)
     name = "image_encoder.trunk.blocks.1.attn.qkv.weight"
@@ -127,11 +128,11 @@ def test_export_of_a_merged_model_is_the_ordinary_one():
 )
 def test_adapters_that_cannot_be_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        lora.add(sam2.abstract_params(DEBUG), LoraOptions(**options), 0)
+        lora.add(parameters.abstract("debug"), LoraOptions(**options), 0)
 
 
 def test_misuse_is_refused():
-    params = sam2.init_params(DEBUG, 0)
+    params = parameters.drawn()
     adapted = lora.add(params, LoraOptions(rank=2), 0)
     with pytest.raises(ValueError, match="have adapters already"):
         lora.add(adapted, LoraOptions(rank=2), 0)

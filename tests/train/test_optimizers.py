@@ -6,10 +6,10 @@ import numpy as np
 import optax
 import pytest
 
-from surgjax.models import sam2, variants
 from surgjax.train import loop, optimizers, parameter_rules, recipes, schedules
 from surgjax.train import state as train_state
 from surgjax.train.optimizers import OptimizerOptions, build_optimizer, learning_rate_schedule
+from tests.train import parameters
 
 TREE = {
     "image_encoder": {"neck": {"convs_0": {"conv": {"kernel": np.ones((2, 3), np.float32)}}}},
@@ -35,11 +35,7 @@ PATHS = (  # of the `debug` variant, whose trunk has 5 blocks; one or more for e
 
 def _drawn(seed):
     """A tree of these paths, with the shapes of `debug`."""
-    rng = np.random.default_rng(seed)
-    shapes = sam2.abstract_params(variants.get_config("debug"))
-    everything = parameter_rules.map_named(
-        lambda name, leaf: rng.normal(0, 1, leaf.shape).astype(np.float32), shapes
-    )
+    everything = parameters.drawn("debug", seed)
     return recipes.split(everything, recipes.get_recipe(PATHS))[0]
 
 

@@ -1,10 +1,13 @@
 """Every parameter of every variant is claimed once; what the table says; what is refused."""
 
+import re
+
 import jax
 import pytest
 
-from surgjax.models import sam2, variants
+from surgjax.models import variants
 from surgjax.train import auxiliary_head, lora, parameter_rules
+from tests.train import parameters
 
 # (rule of the rate, rule of the decay) -> leaves of tiny 2.1: 471 in all.
 TINY = {
@@ -36,8 +39,7 @@ TINY = {
 
 
 def _params(name, version="2.1"):
-    config = variants.get_config(name, version=version)
-    return sam2.abstract_params(config), sum(config.stages)
+    return parameters.abstract(name, version), sum(variants.get_config(name).stages)
 
 
 def test_every_path_of_tiny_once():
@@ -50,7 +52,7 @@ def test_every_path_of_tiny_once():
         counts[kind] = counts.get(kind, 0) + 1
     assert counts == TINY
     claimed = [
-        sum(bool(parameter_rules.re.fullmatch(rule.pattern, name)) for rule in rules)
+        sum(bool(re.fullmatch(rule.pattern, name)) for rule in rules)
         for name in found
         for rules in (parameter_rules.RATE_RULES, parameter_rules.DECAY_RULES)
     ]
@@ -79,7 +81,7 @@ def test_scales_by_hand():
 
 
 def test_what_a_run_adds_is_claimed_too():
-    params = sam2.init_params(variants.get_config("debug"), 0)
+    params = parameters.drawn()
     params = lora.add(params, lora.LoraOptions(rank=2), 0)
     params[auxiliary_head.NAME] = auxiliary_head.init_params(32, 0)
     found = parameter_rules.treatments(params, 5, 0.9)

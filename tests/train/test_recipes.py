@@ -11,6 +11,7 @@ from surgjax.train import build_optimizer, loop, lora, parameter_rules, recipes
 from surgjax.train import state as train_state
 from surgjax.train.gradient_step import make_gradient_step
 from surgjax.train.optimizers import OptimizerOptions
+from tests.train import parameters
 
 DEBUG = variants.get_config("debug")
 OPTIONS = OptimizerOptions(lr=0.1, weight_decay=0.1)
@@ -38,7 +39,7 @@ def _size(tree):
 
 @pytest.mark.parametrize("name", TINY)
 def test_what_a_recipe_trains_of_tiny(name):
-    params = sam2.abstract_params(variants.get_config("tiny"))
+    params = parameters.abstract("tiny")
     recipe = recipes.get_recipe(name)
     trained, frozen = _names(recipe, params)
     recipes.check(params, recipe)
@@ -52,20 +53,20 @@ def test_what_a_recipe_trains_of_tiny(name):
 
 @pytest.mark.parametrize("version", variants.VERSIONS)
 def test_recipes_fit_both_versions(version):
-    params = sam2.abstract_params(variants.get_config("tiny", version=version))
+    params = parameters.abstract("tiny", version)
     for name in TINY:
         recipes.check(params, recipes.get_recipe(name))
 
 
 def test_patterns_of_one_s_own():
-    params = sam2.abstract_params(DEBUG)
+    params = parameters.abstract("debug")
     recipe = recipes.get_recipe(["image_encoder/*", "sam_mask_decoder/*"])
     levels = {path.split("/")[0] for path in _names(recipe, params)[0]}
     assert levels == {"image_encoder", "sam_mask_decoder"}
 
 
 def test_overlay_undoes_split():
-    params = sam2.init_params(DEBUG, 0)
+    params = parameters.drawn()
     trained, frozen = recipes.split(params, recipes.get_recipe("memory_only"))
     whole = recipes.overlay(frozen, trained)
     assert jax.tree.structure(whole) == jax.tree.structure(params)
@@ -89,7 +90,7 @@ def _small():
             "no_mem_embed",
         ]
     )
-    tree = recipes.split(sam2.init_params(DEBUG, 0), keep)[0]
+    tree = recipes.split(parameters.drawn(), keep)[0]
     return jax.tree.map(lambda x: np.where(np.arange(x.size).reshape(x.shape) == 1, -0.0, x), tree)
 
 
@@ -117,7 +118,7 @@ def test_frozen_leaves_are_bit_identical_after_steps(name):
 
 @pytest.mark.parametrize("name", TINY)
 def test_state_is_of_what_is_trained(name):
-    params = sam2.abstract_params(variants.get_config("tiny"))
+    params = parameters.abstract("tiny")
     recipe, optimizer = recipes.get_recipe(name), build_optimizer(OPTIONS)
     state = jax.eval_shape(lambda p: train_state.init_state(p, optimizer, 0, recipe), params)
     assert _size(state.ema_params) == TINY[name]
@@ -168,7 +169,7 @@ def test_memory_only_leaves_answers_on_images_as_they_were():
 
         return model.apply({"params": params}, method=run)
 
-    params = sam2.abstract_params(DEBUG)
+    params = parameters.abstract("debug")
     jaxpr = jax.make_jaxpr(answer)(params).jaxpr
     # A variable that nothing needs is not an input of any equation that is left.
     from jax.interpreters import partial_eval
@@ -181,7 +182,7 @@ def test_memory_only_leaves_answers_on_images_as_they_were():
 
 
 def test_what_cannot_be_is_refused():
-    params = sam2.abstract_params(DEBUG)
+    params = parameters.abstract("debug")
     with pytest.raises(ValueError, match="'half': expected one of"):
         recipes.get_recipe("half")
     with pytest.raises(ValueError, match="'image_encodr/.' matches no parameter"):
@@ -193,12 +194,12 @@ def test_what_cannot_be_is_refused():
 
 
 def test_the_summary_counts():
-    params = sam2.abstract_params(variants.get_config("tiny"))
+    params = parameters.abstract("tiny")
     text = recipes.summary(params, recipes.get_recipe("decoder_only"))
     assert text.startswith("recipe decoder_only: 4,215,109 of 38,962,754 parameters are trained")
 
 
 def test_lora_recipe_trains_the_adapters_alone():
-    params = lora.add(sam2.init_params(DEBUG, 0), lora.LoraOptions(rank=2), 0)
+    params = lora.add(parameters.drawn(), lora.LoraOptions(rank=2), 0)
     trained, _ = recipes.split(params, recipes.get_recipe("lora"))
     assert set(trained) == {"lora"}
