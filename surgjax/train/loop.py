@@ -113,7 +113,7 @@ def fit(
         logging.info("resuming from %s", saved[-1])
     total = sum(stage.steps for stage in stages)
     step_fns = {
-        kind: make_step(fn, optimizer, ema_decay, recipe, accumulate)
+        kind: make_step(fn, optimizer, ema_decay, recipe=recipe, accumulate=accumulate)
         for kind, fn in loss_fns.items()
     }
     sources: dict[str, Iterator[Any]] = {}

@@ -93,7 +93,7 @@ def test_training_moves_adapters_only_and_the_merged_model_has_what_was_learnt()
     params = recipes.split(params, keep)[0]
     recipe = recipes.get_recipe("lora")
     optimizer = build_optimizer(OptimizerOptions(decays="sam2"), 5)
-    step = loop.make_step(lora.adapted(_encode_loss, options), optimizer, 0.9, recipe)
+    step = loop.make_step(lora.adapted(_encode_loss, options), optimizer, 0.9, recipe=recipe)
     state = train_state.init_state(jax.tree.map(jnp.array, params), optimizer, 0, recipe)
     batch = np.random.default_rng(0).normal(0, 1, (16, 8)).astype(np.float32)
     losses = []

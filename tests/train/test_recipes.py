@@ -98,7 +98,7 @@ def _small():
 def test_frozen_leaves_are_bit_identical_after_steps(name):
     recipe, optimizer = recipes.get_recipe(name), build_optimizer(OPTIONS)
     before = _small()
-    step = loop.make_step(_every_leaf, optimizer, 0.9, recipe)
+    step = loop.make_step(_every_leaf, optimizer, 0.9, recipe=recipe)
     start = jax.tree.map(jnp.array, before)
     state = train_state.init_state(start, optimizer, 0, recipe)
     for _ in range(3):

@@ -47,7 +47,7 @@ def test_steps_move_what_is_trained_and_nothing_else(name):
         loss_fn = lora.adapted(loss_fn, ADAPTERS)
     optimizer = build_optimizer(OptimizerOptions(weight_decay=0.0), sum(CONFIG.stages))
     accumulate = Accumulation(2, lambda batch: batch.valid.sum())
-    step = loop.make_step(loss_fn, optimizer, 0.9, recipe, accumulate)
+    step = loop.make_step(loss_fn, optimizer, 0.9, recipe=recipe, accumulate=accumulate)
     state = train_state.init_state(jax.tree.map(jnp.array, params), optimizer, 0, recipe)
     losses = []
     for _ in range(20):
