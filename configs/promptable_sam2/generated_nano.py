@@ -45,6 +45,8 @@ def get_config(mode: str = "full") -> ConfigDict:
     # Cross-entropy and dice: SAM 2's 20 x focal + dice leaves a model without pretraining empty.
     c.loss = {"focal": 2.0, "dice": 2.0, "iou": 1.0, "object_score": 1.0}
     c.loss.update(focal_alpha=-1.0, focal_gamma=0)
+    # What is trained: a recipe's name, or patterns of paths; adapters of the recipe "lora".
+    c.recipe, c.lora, c.micro_batches = "full", {"rank": 8, "alpha": 16.0}, 1
     c.optim = {"name": "muon", "lr": 2.5e-3, "adam_ratio": 0.4, "final_lr": 2e-5}
     c.optim.update(warmup_steps=200, weight_decay=0.05, clip_norm=1.0)
     c.loop = {"ema_decay": 0.995, "log_every": 20, "checkpoint_every": 100, "eval_every": 500}

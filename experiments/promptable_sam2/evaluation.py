@@ -21,7 +21,7 @@ from surgjax.models import variants
 from surgjax.synthetic import generate_image
 from surgjax.synthetic.build import CLIP_OFFSET
 from surgjax.synthetic.config import PRESETS
-from surgjax.train import TrainState, auxiliary_head
+from surgjax.train import TrainState, auxiliary_head, lora, recipes
 from surgjax.viz.overlay import PromptMarks, draw_overlay
 
 
@@ -54,8 +54,13 @@ def _on_host(params: Any) -> dict:
 class Evaluation:
     """Called with a state by the loop; compiles its programs at the first call only."""
 
-    def __init__(self, config: variants.Sam2Config, options: EvaluationOptions):
-        self._config, self._options = config, options
+    def __init__(
+        self,
+        config: variants.Sam2Config,
+        options: EvaluationOptions,
+        adapters: lora.LoraOptions | None = None,
+    ):
+        self._config, self._options, self._adapters = config, options, adapters
         self._images: ImagePredictor | None = None
         self._videos: VideoPredictor | None = None
 
@@ -69,7 +74,10 @@ class Evaluation:
 
     def __call__(self, state: TrainState) -> tuple[Mapping[str, float], Mapping[str, np.ndarray]]:
         """Scores of the averaged weights, and overlays of truth and answers to boxes."""
-        images, videos = self._predictors(_on_host(auxiliary_head.without(state.ema_params)))
+        params = _on_host(auxiliary_head.without(recipes.averaged(state)))
+        if self._adapters is not None:
+            params = lora.merge(params, self._adapters)
+        images, videos = self._predictors(params)
         options, scores = self._options, {}
         if options.images:
             seeds = range(options.seed, options.seed + options.images)

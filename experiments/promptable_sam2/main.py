@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from experiments.promptable_sam2.evaluation import Evaluation, EvaluationOptions
@@ -23,7 +23,8 @@ from surgjax import train
 from surgjax.losses import LossWeights
 from surgjax.models import sam2, variants
 from surgjax.synthetic import build
-from surgjax.train import auxiliary_head, replay, scene_batches, warm_start
+from surgjax.train import auxiliary_head, lora, recipes, replay, scene_batches, warm_start
+from surgjax.train.accumulation import Accumulation
 from surgjax.train.averaged import averaged_params, export_run
 from surgjax.train.batch_sources import OpenSource
 from surgjax.train.loop import LossFn
@@ -44,6 +45,17 @@ _LOSSES = {
 }
 
 
+def _adapters(config: Any) -> lora.LoraOptions | None:
+    trained = recipes.get_recipe(config.recipe).trained
+    is_wanted = any(pattern.startswith(lora.NAME) for pattern in trained)
+    return lora.LoraOptions(**config.lora) if is_wanted else None
+
+
+def _optimizer(config: Any) -> optax.GradientTransformation:
+    blocks = sum(variants.get_config(config.model.variant).stages)
+    return train.build_optimizer(train.OptimizerOptions(**config.optim), blocks)
+
+
 def _loss_fn(config: Any, options: scene_batches.BatchOptions) -> LossFn:
     variant = variants.get_config(config.model.variant, image_size=options.size)
     model = sam2.Sam2(variant, jnp.dtype(config.dtype))
@@ -52,8 +64,12 @@ def _loss_fn(config: Any, options: scene_batches.BatchOptions) -> LossFn:
     )
     if options.kind == "shapes":  # they have no classes
         prompts = dataclasses.replace(prompts, auxiliary_weight=0.0)
-    loss = _LOSSES[options.kind]
-    return lambda params, batch, key: loss(model, params, batch, key, prompts)
+    loss, adapters = _LOSSES[options.kind], _adapters(config)
+
+    def of_model(params: Any, batch: Any, key: jax.Array):
+        return loss(model, params, batch, key, prompts)
+
+    return of_model if adapters is None else lora.adapted(of_model, adapters)
 
 
 def _write_scenes(folder: str) -> str:
@@ -84,8 +100,12 @@ def _kinds(config: Any) -> dict[str, scene_batches.BatchOptions]:
 
 
 def _initial_state(config: Any, optimizer: optax.GradientTransformation) -> train.TrainState:
-    params = jax.tree.map(jnp.asarray, _initial_params(config))
-    return train.init_state(params, optimizer, config.seed)
+    params, adapters = _initial_params(config), _adapters(config)
+    if adapters is not None:
+        params = lora.add(params, adapters, config.seed)
+    recipe = recipes.get_recipe(config.recipe)
+    logging.info("%s", recipes.summary(params, recipe))
+    return train.init_state(jax.tree.map(jnp.asarray, params), optimizer, config.seed, recipe)
 
 
 def _sources(
@@ -112,7 +132,7 @@ def run(config: Any, workdir: str) -> train.TrainState:
     kinds = _kinds(config)
     stages = [train.Stage(stage["steps"], stage["shares"]) for stage in config.stages]
     options = train.OptimizerOptions(**config.optim)
-    optimizer = train.build_optimizer(options)
+    optimizer = _optimizer(config)
     variant = variants.get_config(config.model.variant)
     with tempfile.TemporaryDirectory() as scratch:
         folder = config.train_data.folder
@@ -126,11 +146,14 @@ def run(config: Any, workdir: str) -> train.TrainState:
             learning_rate=train.learning_rate_schedule(options, sum(s.steps for s in stages)),
             workdir=workdir,
             options=train.LoopOptions(seed=config.seed, **config.loop),
-            evaluate=Evaluation(variant, EvaluationOptions(**config.eval)),
+            evaluate=Evaluation(variant, EvaluationOptions(**config.eval), _adapters(config)),
             config=config,
+            recipe=recipes.get_recipe(config.recipe),
+            accumulate=Accumulation(config.micro_batches, lambda batch: batch.valid.sum()),
         )
     if jax.process_index() == 0:
-        print(f"finished; averaged parameters in {export_run(workdir, variant)}")
+        exported = export_run(workdir, variant, adapters=_adapters(config))
+        print(f"finished; averaged parameters in {exported}")
     return state
 
 
@@ -140,7 +163,7 @@ def replay_step(config: Any, folder: str) -> replay.Replayed:
     kinds = _kinds(config)
     if about["kind"] not in kinds:
         raise ValueError(f"{folder}: kind {about['kind']!r} is not in the config: {sorted(kinds)}.")
-    target = _initial_state(config, train.build_optimizer(train.OptimizerOptions(**config.optim)))
+    target = _initial_state(config, _optimizer(config))
     batch = promptable.SceneBatch(**arrays)
     found = replay.replay(folder, _loss_fn(config, kinds[about["kind"]]), batch, target)
     print(f"step {about['step']}, {about['kind']!r} batch of {about['sources']}")

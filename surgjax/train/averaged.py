@@ -17,7 +17,7 @@ import orbax.checkpoint as ocp
 
 from surgjax import checkpoints
 from surgjax.models import sam2, variants
-from surgjax.train import auxiliary_head
+from surgjax.train import auxiliary_head, lora, recipes
 from surgjax.train.checkpoint_files import find_damage
 from surgjax.train.checkpointing import FOLDER, RANK, quiet_orbax, steps_in
 
@@ -61,15 +61,32 @@ def load_weights(
         return checkpointer.restore(folder / item, target), step
 
 
+def _averaged(
+    workdir: str | os.PathLike, step: int | None, adapters: lora.LoraOptions | None
+) -> tuple[dict[str, Any], int]:
+    """All parameters, the trained ones as their mean; adapters put in."""
+    mean, step = load_weights(workdir, step=step)
+    params, _ = load_weights(workdir, "params", step)
+    params = recipes.overlay(params, mean)
+    if (adapters is None) == (lora.NAME in params):
+        has = "has" if adapters is None else "has no"
+        raise ValueError(f"{workdir}: step {step} {has} adapters; is the rank of its config given?")
+    return (params if adapters is None else lora.merge(params, adapters)), step
+
+
 def averaged_params(
-    workdir: str | os.PathLike, variant: str, keep_head: bool = False, step: int | None = None
+    workdir: str | os.PathLike,
+    variant: str,
+    keep_head: bool = False,
+    step: int | None = None,
+    adapters: lora.LoraOptions | None = None,
 ) -> tuple[dict, int]:
     """The running mean of the newest checkpoint, checked against the variant, and its step.
 
     With keep_head the auxiliary head comes too, if the run had one: a further run needs it, since
-    a fresh head would shake the encoder for its first steps.
+    a fresh head would shake the encoder for its first steps. adapters: of a run with LoRA.
     """
-    held, step = load_weights(workdir, step=step)
+    held, step = _averaged(workdir, step, adapters)
     params = auxiliary_head.without(held)
     wanted = sam2.abstract_params(variants.get_config(variant))
     if jax.tree.map(np.shape, params) != jax.tree.map(lambda leaf: leaf.shape, wanted):
@@ -84,12 +101,13 @@ def export_run(
     config: variants.Sam2Config,
     output: str | os.PathLike | None = None,
     step: int | None = None,
+    adapters: lora.LoraOptions | None = None,
 ) -> pathlib.Path:
     """Writes the averaged parameters as a folder that `experiments.track --checkpoint` takes.
 
     output: WORKDIR/export by default; replaced if it is there.
     """
-    held, step = load_weights(workdir, step=step)
+    held, step = _averaged(workdir, step, adapters)
     output = pathlib.Path(workdir, EXPORT_FOLDER) if output is None else pathlib.Path(output)
     source = f"{os.path.basename(os.path.abspath(workdir))}, step {step}, averaged"
     params = auxiliary_head.without(held)

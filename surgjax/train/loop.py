@@ -24,10 +24,12 @@ import numpy as np
 import optax
 from absl import logging
 
+from surgjax.train.accumulation import Accumulation
 from surgjax.train.batch_sources import BatchSources, OpenSource
 from surgjax.train.checkpointing import Checkpoints
 from surgjax.train.preemption import Preempted, PreemptionNotice
 from surgjax.train.progress import Progress
+from surgjax.train.recipes import Recipe
 from surgjax.train.recording import Recorder
 from surgjax.train.replay import save_failure
 from surgjax.train.run_record import record_start
@@ -73,16 +75,16 @@ class _Running(NamedTuple):
     sources: tuple[Any, ...]
 
 
-def _rate_at(learning_rate: Callable[[int], Any] | None, step: int) -> np.float32:
-    """The rate on the CPU: on the accelerator it would wait in line behind the running step."""
+def _rate_at(learning_rate: Callable[[int], Any] | None, step: int) -> Any:
+    """The rates on the CPU: on the accelerator it would wait in line behind the running step."""
     if learning_rate is None:  # the optimizer has a schedule of its own
         return np.float32(1.0)
     try:
         cpu = jax.local_devices(backend="cpu")[0]
     except RuntimeError:  # JAX_PLATFORMS may leave the CPU out
-        return np.float32(learning_rate(step))
+        return jax.tree.map(np.float32, learning_rate(step))
     with jax.default_device(cpu):
-        return np.float32(learning_rate(step))
+        return jax.tree.map(np.float32, learning_rate(step))
 
 
 class _Run:
@@ -215,15 +217,19 @@ def fit(
     options: LoopOptions | None = None,
     evaluate: Evaluate | None = None,
     config: Any = None,
+    recipe: Recipe | None = None,
+    accumulate: Accumulation | None = None,
 ) -> TrainState:
     """Trains up to the stages' total; goes on from the newest checkpoint in `workdir`, if any.
 
     state: at step 0, with the shardings that a restored one gets too.
     loss_fns, batches: one entry per kind of batch. `batches[kind](position)` opens the source at
         its batch number `position`, at the first step that needs it; items as in `batch_sources`.
-    learning_rate: multiplies the optimizer's updates; None for one that holds its own schedule.
+    learning_rate: multiplies the optimizer's updates, one number or one per group of
+        `parameter_rules`; None for an optimizer that holds its own schedule.
     evaluate: scores and pictures, every `eval_every` steps and at the end.
     config: what the run was configured with, kept beside it.
+    recipe: the one that `state` was made with.
     """
     options = options or LoopOptions()
     total, folder = total_steps(stages), pathlib.Path(os.path.abspath(workdir))
@@ -246,7 +252,7 @@ def fit(
         stack.callback(recorder.close)
         shardings = mesh_shardings(state)
         step_fns = {
-            kind: make_step(fn, optimizer, options.ema_decay, shardings)
+            kind: make_step(fn, optimizer, options.ema_decay, shardings, recipe, accumulate)
             for kind, fn in loss_fns.items()
         }
         run = _Run(

@@ -1,7 +1,7 @@
 """One optimizer update as a compiled function; one that is not finite changes nothing.
 
 Path:    loss_fn, optimizer -> [update] -> loop
-Units:   the rate multiplies the update of an optimizer with rate 1.
+Units:   rates multiply the update of an optimizer with rate 1, see `schedules.scale_by_rates`.
 Errors:  none; the loop reads `loss` and `grad_norm` and stops on what is not finite.
 Differs: where loss or gradient is not finite, every leaf of the state stays as it was, and so it
          does in the steps after it. The loop may so look at a step's loss while the next one is
@@ -15,6 +15,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from surgjax.train.accumulation import Accumulation
+from surgjax.train.gradient_step import make_gradient_step
+from surgjax.train.recipes import Recipe
 from surgjax.train.state import TrainState
 
 LossFn = Callable[[Any, Any, jax.Array], tuple[jax.Array, dict[str, jax.Array]]]
@@ -31,29 +34,31 @@ def make_step(
     optimizer: optax.GradientTransformation,
     ema_decay: float,
     shardings: Any = None,
+    recipe: Recipe | None = None,
+    accumulate: Accumulation | None = None,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
     """A compiled `step(state, batch, rate, index=None) -> (state, metrics)`; state is donated.
 
     The mean warms up with the step, so that it never lags at the start.
     index: the step that the caller means; a state at another one is handed back unchanged.
     shardings: a TrainState of shardings that the new state keeps; by default XLA chooses.
+    recipe: the one that the state was made with.
     """
+    gradient_step = make_gradient_step(loss_fn, optimizer, recipe, accumulate)
 
     def step(
         state: TrainState, batch: Any, rate: Any, index: Any = None
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         key = jax.random.fold_in(state.key, state.step)
-        (loss, metrics), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params, batch, key)
-        grad_norm = global_norm(grads)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        updates = jax.tree.map(lambda update: (rate * update).astype(update.dtype), updates)
-        params = optax.apply_updates(state.params, updates)
+        done = gradient_step(state.params, state.opt_state, batch, key, rate)
         count = state.step.astype(jnp.float32)
         decay = jnp.minimum(ema_decay, (1.0 + count) / (10.0 + count))
         ema = jax.tree.map(
-            lambda m, p: (m + (1.0 - decay) * (p - m)).astype(m.dtype), state.ema_params, params
+            lambda m, p: (m + (1.0 - decay) * (p - m)).astype(m.dtype),
+            state.ema_params,
+            done.trained,
         )
-        is_good = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+        is_good = jnp.isfinite(done.loss) & jnp.isfinite(done.grad_norm)
         if index is not None:
             is_good &= state.step == index
 
@@ -62,12 +67,12 @@ def make_step(
 
         new = TrainState(
             step=keep(state.step + 1, state.step),
-            params=keep(params, state.params),
-            opt_state=keep(opt_state, state.opt_state),
+            params=keep(done.params, state.params),
+            opt_state=keep(done.opt_state, state.opt_state),
             ema_params=keep(ema, state.ema_params),
             key=state.key,
         )
-        return new, metrics | {"loss": loss, "grad_norm": grad_norm}
+        return new, done.metrics | {"loss": done.loss, "grad_norm": done.grad_norm}
 
     out = None if shardings is None else (shardings, None)
     return jax.jit(step, donate_argnums=0, out_shardings=out)
