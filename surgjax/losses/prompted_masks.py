@@ -6,9 +6,9 @@ Units:   mask_logits before the sigmoid; row_weights 1 for a row that counts, 0 
 Errors:  ValueError, while tracing, on shapes that do not fit.
 Source:  SAM 2, arXiv:2408.00714, appendix on training; reference file training/loss_fns.py.
 Differs: the reference computes the loss on masks it has already blanked where the object score is
-         negative; here the raw masks are used, so that a wrong score does not stop their gradient.
-         `LossWeights(blank_absent=True)` is the reference's way. The reference divides by the
-         number of objects first and sums then; here the caller divides.
+         negative. Here masks are taken as they are given: raw ones do not lose their gradient to a
+         wrong score, and whether to blank them is an option of the train step. The reference
+         divides by the number of objects first and sums then; here the caller divides.
 """
 
 import dataclasses
@@ -20,17 +20,14 @@ import jax.numpy as jnp
 from surgjax.losses.mask_losses import dice_loss, focal_loss, iou_loss, object_score_loss
 from surgjax.typing import Array, Bool, Float
 
-BLANK = -1024.0  # the logit of every pixel of a mask whose object is said to be absent
-
 
 @dataclasses.dataclass(frozen=True)
 class LossWeights:
-    """Weights of the four terms, and their shape; the defaults are SAM 2's, but for `blank_absent`.
+    """Weights of the four terms, and their shape; the defaults are SAM 2's.
 
     focal_alpha -1 and focal_gamma 0 turn the focal term into plain cross-entropy; so they are for
     the object score. all_ious: the IoU term is the mean over all candidates, not that of the one
-    chosen by focal and dice. blank_absent: candidates of a row whose object score says "absent"
-    count as empty masks, which stops their gradient, as in the reference.
+    chosen by focal and dice.
     """
 
     focal: float = 20.0
@@ -43,7 +40,6 @@ class LossWeights:
     squared_iou: bool = False
     object_score_alpha: float = -1.0
     object_score_gamma: int = 0
-    blank_absent: bool = False
 
 
 @flax.struct.dataclass
@@ -60,23 +56,14 @@ def mask_terms(
     predicted_ious: Float[Array, "R K"],
     targets: Float[Array, "R H W"],
     weights: LossWeights,
-    object_scores: Float[Array, " R"] | None = None,
 ) -> MaskTerms:
-    """Focal, dice and IoU terms of all candidates against one target per row.
-
-    object_scores: needed where `weights.blank_absent`.
-    """
+    """Focal, dice and IoU terms of all candidates against one target per row."""
     if mask_logits.shape[0] != targets.shape[0] or predicted_ious.shape != mask_logits.shape[:2]:
         raise ValueError(
             f"mask_logits {mask_logits.shape}, predicted_ious {predicted_ious.shape} and targets "
             f"{targets.shape} must agree in their rows (and the first two in their candidates)."
         )
     targets = targets[:, None]
-    if weights.blank_absent:
-        if object_scores is None:
-            raise ValueError("blank_absent needs the object_scores of the rows.")
-        is_seen = object_scores.reshape(-1, 1, 1, 1) > 0
-        mask_logits = jnp.where(is_seen, mask_logits.astype(jnp.float32), BLANK)
     return MaskTerms(
         focal=focal_loss(mask_logits, targets, weights.focal_alpha, weights.focal_gamma),
         dice=dice_loss(mask_logits, targets),

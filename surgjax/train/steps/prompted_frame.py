@@ -79,9 +79,7 @@ def decoder_loss(
     size = (options.loss_size, options.loss_size)
     logits = resize_bilinear(output.mask_logits.astype(jnp.float32), size)
     small = resize_bilinear(targets.astype(jnp.float32), size, antialias=True) >= 0.5
-    terms = mask_terms(
-        logits, output.ious, small.astype(jnp.float32), options.weights, output.object_score
-    )
+    terms = mask_terms(logits, output.ious, small.astype(jnp.float32), options.weights)
     present = targets.any((-2, -1))
     is_single = jnp.arange(4).reshape(1, -1) == 0
     chosen = jnp.where(multimask[:, None], ~is_single, is_single)
