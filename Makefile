@@ -24,7 +24,7 @@ else
 WITH_TORCH ?= $(if $(filter 1,$(SURGJAX_REQUIRE_PARITY)),1,0)
 endif
 comma := ,
-DEV_EXTRAS := dev,viz$(if $(filter 1,$(WITH_TORCH)),$(comma)torch)
+DEV_EXTRAS := dev,viz,tb$(if $(filter 1,$(WITH_TORCH)),$(comma)torch)
 DEV := $(VENV)/.installed-$(VERSION)-$(subst $(comma),-,$(DEV_EXTRAS))
 
 .DEFAULT_GOAL := help
@@ -66,6 +66,7 @@ imports: $(DEV) ## who may import whom
 
 parity-official: $(DEV) ## compare with the original PyTorch code, sam2 1.1.0 (not part of `make test`)
 	$(RUN) -m tests.parity.official
+	$(RUN) -m pytest tests/parity/test_official_training.py
 
 format: $(DEV) ## let ruff fix and format
 	$(RUN) -m ruff check --fix .

@@ -39,6 +39,7 @@ EXTRAS = {
         "pytest-xdist>=3.6",
         "ruff>=0.12",
     ],
+    "tb": ["tensorboardX>=2.6"],  # event files for TensorBoard, without TensorFlow
     "viz": ["matplotlib>=3.9"],
 }
 

@@ -34,7 +34,8 @@ def _pins(python):
 def test_every_dependency_is_pinned_inside_its_range(python):
     pins = _pins(python)
     extras = _setup_constant("EXTRAS")
-    wanted = [*_setup_constant("REQUIRED"), *extras["dev"], *extras["viz"], *extras["torch"]]
+    wanted = [*_setup_constant("REQUIRED"), *extras["dev"], *extras["viz"], *extras["tb"]]
+    wanted += extras["torch"]
     for requirement in map(Requirement, wanted):
         assert pins[canonicalize_name(requirement.name)] in requirement.specifier, requirement
 
@@ -61,7 +62,7 @@ def test_demo_installs_the_runtime_only():
     assert "-e .\n" in printed and "-e '." not in printed
 
 
-@pytest.mark.parametrize(("with_torch", "extras"), [("0", "dev,viz"), ("1", "dev,viz,torch")])
+@pytest.mark.parametrize(("with_torch", "extras"), [("0", "dev,viz,tb"), ("1", "dev,viz,tb,torch")])
 def test_test_runs_every_check(with_torch, extras):
     printed = _make_dry_run("test", f"WITH_TORCH={with_torch}", "VENV=/nonexistent/venv")
     assert f"-e '.[{extras}]'" in printed

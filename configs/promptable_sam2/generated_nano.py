@@ -45,9 +45,13 @@ def get_config(mode: str = "full") -> ConfigDict:
     # Cross-entropy and dice: SAM 2's 20 x focal + dice leaves a model without pretraining empty.
     c.loss = {"focal": 2.0, "dice": 2.0, "iou": 1.0, "object_score": 1.0}
     c.loss.update(focal_alpha=-1.0, focal_gamma=0)
+    # What is trained: a recipe's name, or patterns of paths; adapters of the recipe "lora".
+    c.recipe, c.lora, c.micro_batches = "full", {"rank": 8, "alpha": 16.0}, 1
     c.optim = {"name": "muon", "lr": 2.5e-3, "adam_ratio": 0.4, "final_lr": 2e-5}
     c.optim.update(warmup_steps=200, weight_decay=0.05, clip_norm=1.0)
-    c.ema_decay, c.log_every, c.checkpoint_every = 0.995, 20, 100
+    c.loop = {"ema_decay": 0.995, "log_every": 20, "checkpoint_every": 100, "eval_every": 500}
+    c.loop.update(keep_latest=2, keep_best=1, best_metric="box_iou")
+    c.eval = {"images": 40, "clips": 0, "pictures": 6, "scenes": "simple"}  # held out, averaged
     if mode == "debug":
         c.dtype = "float32"
         c.model.variant = "debug"
@@ -59,5 +63,6 @@ def get_config(mode: str = "full") -> ConfigDict:
         c.train_data.clip.update(size=64, batch=1, objects=2, frames=3)
         c.stages = ({"steps": 1, "shares": {"shapes": 1.0}}, {"steps": 1, "shares": {"clip": 1.0}})
         c.prompts.corrections = 1
-        c.log_every, c.checkpoint_every = 1, 1
+        c.loop.update(log_every=1, checkpoint_every=1, eval_every=2)
+        c.eval.update(images=1, pictures=1)
     return c

@@ -1,22 +1,32 @@
-"""Trains promptable SAM 2 on generated scenes: builds the parts, then calls the loop."""
+r"""Trains promptable SAM 2 on generated scenes: builds the parts, then calls the loop.
+
+Exit status 0: finished, and WORKDIR/export holds what `experiments.track --checkpoint` takes.
+Exit status 75: SIGTERM came, the state is saved; the same command goes on.
+A step that is not finite leaves WORKDIR/failures/step_N, which the same command with
+`--replay WORKDIR/failures/step_N` computes again.
+"""
 
 import dataclasses
 import functools
-import pathlib
 import tempfile
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from absl import app, flags
+import optax
+from absl import app, flags, logging
 from ml_collections import config_flags
 
+from experiments.promptable_sam2.evaluation import Evaluation, EvaluationOptions
 from surgjax import train
 from surgjax.losses import LossWeights
 from surgjax.models import sam2, variants
 from surgjax.synthetic import build
-from surgjax.train import auxiliary_head, scene_batches, warm_start
-from surgjax.train.averaged import averaged_params
+from surgjax.train import auxiliary_head, lora, recipes, replay, scene_batches, warm_start
+from surgjax.train.accumulation import Accumulation
+from surgjax.train.averaged import averaged_params, export_run
+from surgjax.train.batch_sources import OpenSource
 from surgjax.train.loop import LossFn
 from surgjax.train.steps import promptable
 from surgjax.train.steps.prompted_frame import PromptOptions
@@ -25,6 +35,7 @@ _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints and logs.", required=True)
 _DATA = flags.DEFINE_string("data", None, "Folders of shards (a,b); sets train_data.folder.")
 _COMPILE_CACHE = flags.DEFINE_string("compile_cache", None, "Folder that keeps compiled steps.")
+_REPLAY = flags.DEFINE_string("replay", None, "Folder of a failed step: computes it again.")
 
 _LOSSES = {
     "shapes": promptable.image_loss,
@@ -32,6 +43,17 @@ _LOSSES = {
     "image": promptable.image_loss,
     "clip": promptable.clip_loss,
 }
+
+
+def _adapters(config: Any) -> lora.LoraOptions | None:
+    trained = recipes.get_recipe(config.recipe).trained
+    is_wanted = any(pattern.startswith(lora.NAME) for pattern in trained)
+    return lora.LoraOptions(**config.lora) if is_wanted else None
+
+
+def _optimizer(config: Any) -> optax.GradientTransformation:
+    blocks = sum(variants.get_config(config.model.variant).stages)
+    return train.build_optimizer(train.OptimizerOptions(**config.optim), blocks)
 
 
 def _loss_fn(config: Any, options: scene_batches.BatchOptions) -> LossFn:
@@ -42,8 +64,12 @@ def _loss_fn(config: Any, options: scene_batches.BatchOptions) -> LossFn:
     )
     if options.kind == "shapes":  # they have no classes
         prompts = dataclasses.replace(prompts, auxiliary_weight=0.0)
-    loss = _LOSSES[options.kind]
-    return lambda params, batch, key: loss(model, params, batch, key, prompts)
+    loss, adapters = _LOSSES[options.kind], _adapters(config)
+
+    def of_model(params: Any, batch: Any, key: jax.Array):
+        return loss(model, params, batch, key, prompts)
+
+    return of_model if adapters is None else lora.adapted(of_model, adapters)
 
 
 def _write_scenes(folder: str) -> str:
@@ -68,52 +94,83 @@ def _initial_params(config: Any) -> dict:
     return params
 
 
+def _kinds(config: Any) -> dict[str, scene_batches.BatchOptions]:
+    data = config.train_data
+    return {k: scene_batches.BatchOptions(**v) for k, v in data.items() if k != "folder"}
+
+
+def _initial_state(config: Any, optimizer: optax.GradientTransformation) -> train.TrainState:
+    params, adapters = _initial_params(config), _adapters(config)
+    if adapters is not None:
+        params = lora.add(params, adapters, config.seed)
+    recipe = recipes.get_recipe(config.recipe)
+    logging.info("%s", recipes.summary(params, recipe))
+    return train.init_state(jax.tree.map(jnp.asarray, params), optimizer, config.seed, recipe)
+
+
+def _sources(
+    kinds: Mapping[str, scene_batches.BatchOptions], folders: list[str], seed: int
+) -> dict[str, OpenSource]:
+    @functools.cache  # batches of two sizes share the scenes in memory
+    def shards(kind: str) -> scene_batches.ShardFolder:
+        return scene_batches.ShardFolder(folders, kind)
+
+    def open_source(options: scene_batches.BatchOptions, seed: int, start: int):
+        if options.kind == "shapes":
+            return warm_start.shape_batches(shards("image"), options, seed, start=start)
+        kind = "clip" if options.kind == "clip" else "image"
+        return scene_batches.scene_batches(shards(kind), options, seed, start=start)
+
+    return {
+        name: functools.partial(open_source, options, seed + i)
+        for i, (name, options) in enumerate(kinds.items())
+    }
+
+
 def run(config: Any, workdir: str) -> train.TrainState:
     """Everything but flag parsing, so that tests and notebooks call the same code."""
-    data = config.train_data
-    kinds = {
-        name: scene_batches.BatchOptions(**options)
-        for name, options in data.items()
-        if name != "folder"
-    }
+    kinds = _kinds(config)
     stages = [train.Stage(stage["steps"], stage["shares"]) for stage in config.stages]
-    total = sum(stage.steps for stage in stages)
     options = train.OptimizerOptions(**config.optim)
-    optimizer = train.build_optimizer(options)
-    params = _initial_params(config)
-    state = train.init_state(jax.tree.map(jnp.asarray, params), optimizer, config.seed)
-    pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
-    (pathlib.Path(workdir) / "config.json").write_text(config.to_json_best_effort(indent=2))
+    optimizer = _optimizer(config)
+    variant = variants.get_config(config.model.variant)
     with tempfile.TemporaryDirectory() as scratch:
-        folders = data.folder.split(",") if data.folder else [_write_scenes(scratch)]
-
-        @functools.cache  # batches of two sizes share the scenes in memory
-        def shards(kind: str) -> scene_batches.ShardFolder:
-            return scene_batches.ShardFolder(folders, kind)
-
-        def open_source(options: scene_batches.BatchOptions, seed: int):
-            if options.kind == "shapes":
-                return warm_start.shape_batches(shards("image"), options, seed)
-            kind = "clip" if options.kind == "clip" else "image"
-            return scene_batches.scene_batches(shards(kind), options, seed)
-
-        batches = {
-            name: functools.partial(open_source, options, config.seed + i)
-            for i, (name, options) in enumerate(kinds.items())
-        }
-        return train.fit(
-            state=state,
+        folder = config.train_data.folder
+        folders = folder.split(",") if folder else [_write_scenes(scratch)]
+        state = train.fit(
+            state=_initial_state(config, optimizer),
             loss_fns={name: _loss_fn(config, options) for name, options in kinds.items()},
-            batches=batches,
+            batches=_sources(kinds, folders, config.seed),
             stages=stages,
             optimizer=optimizer,
-            learning_rate=train.learning_rate_schedule(options, total),
+            learning_rate=train.learning_rate_schedule(options, sum(s.steps for s in stages)),
             workdir=workdir,
-            seed=config.seed,
-            ema_decay=config.ema_decay,
-            log_every=config.log_every,
-            checkpoint_every=config.checkpoint_every,
+            options=train.LoopOptions(seed=config.seed, **config.loop),
+            evaluate=Evaluation(variant, EvaluationOptions(**config.eval), _adapters(config)),
+            config=config,
+            recipe=recipes.get_recipe(config.recipe),
+            accumulate=Accumulation(config.micro_batches, lambda batch: batch.valid.sum()),
         )
+    if jax.process_index() == 0:
+        exported = export_run(workdir, variant, adapters=_adapters(config))
+        print(f"finished; averaged parameters in {exported}")
+    return state
+
+
+def replay_step(config: Any, folder: str) -> replay.Replayed:
+    """Computes a failed step of this config again and prints what is not finite."""
+    about, arrays = replay.load_failure(folder)
+    kinds = _kinds(config)
+    if about["kind"] not in kinds:
+        raise ValueError(f"{folder}: kind {about['kind']!r} is not in the config: {sorted(kinds)}.")
+    target = _initial_state(config, _optimizer(config))
+    batch = promptable.SceneBatch(**arrays)
+    found = replay.replay(folder, _loss_fn(config, kinds[about["kind"]]), batch, target)
+    print(f"step {about['step']}, {about['kind']!r} batch of {about['sources']}")
+    print(f"loss {found.loss}, gradient norm {found.grad_norm}, {found.metrics}")
+    print(f"gradients that are not finite: {', '.join(found.bad_gradients) or 'none'}")
+    print(f"parameters that are not finite: {', '.join(found.bad_params) or 'none'}")
+    return found
 
 
 def main(_):
@@ -122,7 +179,10 @@ def main(_):
     config = _CONFIG.value
     if _DATA.value:
         config.train_data.folder = _DATA.value
-    run(config, _WORKDIR.value)
+    if _REPLAY.value:
+        replay_step(config, _REPLAY.value)
+    else:
+        run(config, _WORKDIR.value)
 
 
 if __name__ == "__main__":

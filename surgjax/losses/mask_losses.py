@@ -27,6 +27,20 @@ def sigmoid_cross_entropy(logits: Float[Array, "*B"], targets: Float[Array, "*B"
     return jnp.maximum(logits, 0.0) - logits * targets + jnp.log1p(jnp.exp(-jnp.abs(logits)))
 
 
+def focal_terms(
+    logits: Float[Array, "*B"], targets: Float[Array, "*B"], alpha: float, gamma: int
+) -> Array:
+    """Elementwise alpha_t (1 - p_t)^gamma BCE; a negative alpha switches alpha_t off."""
+    loss = sigmoid_cross_entropy(logits, targets)
+    if gamma:
+        probs = jax.nn.sigmoid(logits)
+        wrong = probs + targets - 2.0 * probs * targets  # 1 - p_t
+        loss = loss * wrong**gamma
+    if alpha >= 0:
+        loss = loss * (alpha * targets + (1.0 - alpha) * (1.0 - targets))
+    return loss
+
+
 def focal_loss(
     mask_logits: Float[Array, "*B H W"],
     targets: Float[Array, "*B H W"],
@@ -35,14 +49,8 @@ def focal_loss(
 ) -> Float[Array, "*B"]:
     """Mean over pixels of alpha_t (1 - p_t)^gamma BCE; a negative alpha switches alpha_t off."""
     _check_pixels(mask_logits, targets)
-    logits = mask_logits.astype(jnp.float32)
-    targets = targets.astype(jnp.float32)
-    probs = jax.nn.sigmoid(logits)
-    wrong = probs + targets - 2.0 * probs * targets  # 1 - p_t
-    loss = sigmoid_cross_entropy(logits, targets) * wrong**gamma
-    if alpha >= 0:
-        loss = loss * (alpha * targets + (1.0 - alpha) * (1.0 - targets))
-    return loss.mean((-2, -1))
+    logits, targets = mask_logits.astype(jnp.float32), targets.astype(jnp.float32)
+    return focal_terms(logits, targets, alpha, gamma).mean((-2, -1))
 
 
 def dice_loss(
@@ -60,18 +68,30 @@ def iou_loss(
     predicted_ious: Float[Array, "*B"],
     mask_logits: Float[Array, "*B H W"],
     targets: Float[Array, "*B H W"],
+    squared: bool = False,
 ) -> Float[Array, "*B"]:
-    """|predicted IoU - IoU of (logits > 0) with the target|; no gradient through the true IoU."""
+    """|predicted IoU - IoU of (logits > 0) with the target|, or its square.
+
+    No gradient goes through the true IoU.
+    """
     _check_pixels(mask_logits, targets)
     predicted = mask_logits > 0
     true = targets > 0
     overlap = jnp.sum(predicted & true, (-2, -1)).astype(jnp.float32)
     union = jnp.sum(predicted | true, (-2, -1)).astype(jnp.float32)
-    return jnp.abs(predicted_ious.astype(jnp.float32) - overlap / jnp.maximum(union, 1.0))
+    error = predicted_ious.astype(jnp.float32) - overlap / jnp.maximum(union, 1.0)
+    return jnp.square(error) if squared else jnp.abs(error)
 
 
 def object_score_loss(
-    object_scores: Float[Array, "*B"], is_present: Float[Array, "*B"]
+    object_scores: Float[Array, "*B"],
+    is_present: Float[Array, "*B"],
+    alpha: float = -1.0,
+    gamma: int = 0,
 ) -> Float[Array, "*B"]:
-    """Binary cross-entropy between the object score and whether the target has any pixel."""
-    return sigmoid_cross_entropy(object_scores.astype(jnp.float32), is_present.astype(jnp.float32))
+    """Focal loss of the object score against whether the target has any pixel.
+
+    With the default alpha and gamma, which are SAM 2's, it is binary cross-entropy.
+    """
+    scores, present = object_scores.astype(jnp.float32), is_present.astype(jnp.float32)
+    return focal_terms(scores, present, alpha, gamma)

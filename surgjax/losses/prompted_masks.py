@@ -6,7 +6,9 @@ Units:   mask_logits before the sigmoid; row_weights 1 for a row that counts, 0 
 Errors:  ValueError, while tracing, on shapes that do not fit.
 Source:  SAM 2, arXiv:2408.00714, appendix on training; reference file training/loss_fns.py.
 Differs: the reference computes the loss on masks it has already blanked where the object score is
-         negative; here the raw masks are used, so that a wrong score does not stop their gradient.
+         negative. Here masks are taken as they are given: raw ones do not lose their gradient to a
+         wrong score, and whether to blank them is an option of the train step. The reference
+         divides by the number of objects first and sums then; here the caller divides.
 """
 
 import dataclasses
@@ -21,9 +23,11 @@ from surgjax.typing import Array, Bool, Float
 
 @dataclasses.dataclass(frozen=True)
 class LossWeights:
-    """Weights of the four terms, and the focal term's shape; the defaults are SAM 2's.
+    """Weights of the four terms, and their shape; the defaults are SAM 2's.
 
-    focal_alpha -1 and focal_gamma 0 turn the focal term into plain cross-entropy.
+    focal_alpha -1 and focal_gamma 0 turn the focal term into plain cross-entropy; so they are for
+    the object score. all_ious: the IoU term is the mean over all candidates, not that of the one
+    chosen by focal and dice.
     """
 
     focal: float = 20.0
@@ -32,6 +36,10 @@ class LossWeights:
     object_score: float = 1.0
     focal_alpha: float = 0.25
     focal_gamma: int = 2
+    all_ious: bool = True
+    squared_iou: bool = False
+    object_score_alpha: float = -1.0
+    object_score_gamma: int = 0
 
 
 @flax.struct.dataclass
@@ -59,7 +67,7 @@ def mask_terms(
     return MaskTerms(
         focal=focal_loss(mask_logits, targets, weights.focal_alpha, weights.focal_gamma),
         dice=dice_loss(mask_logits, targets),
-        iou=iou_loss(predicted_ious, mask_logits, targets),
+        iou=iou_loss(predicted_ious, mask_logits, targets, weights.squared_iou),
     )
 
 
@@ -74,22 +82,25 @@ def prompted_mask_loss(
     """Weighted sum over rows (not yet divided by the number of objects) and its four parts.
 
     Per row, the candidate with the least weighted focal + dice is the only one these two terms see;
-    the IoU term is the mean over all candidates. All three vanish where the object is absent, the
-    object score does not.
+    the IoU term is the mean over all candidates (or with `all_ious` off that one's). All three
+    vanish where the object is absent, the object score does not.
     """
     if is_candidate.shape != terms.focal.shape:
         raise ValueError(f"is_candidate {is_candidate.shape} does not fit {terms.focal.shape}.")
     ranking = weights.focal * terms.focal + weights.dice * terms.dice
     best = jnp.argmin(jnp.where(is_candidate, jax.lax.stop_gradient(ranking), jnp.inf), -1)
     chosen = jax.nn.one_hot(best, ranking.shape[-1], dtype=jnp.float32)
-    counted = is_candidate.astype(jnp.float32)
+    counted = is_candidate.astype(jnp.float32) if weights.all_ious else chosen
     mean_iou = (terms.iou * counted).sum(-1) / jnp.maximum(counted.sum(-1), 1.0)
     seen = row_weights * is_present.astype(jnp.float32)
+    scored = object_score_loss(
+        object_scores, is_present, weights.object_score_alpha, weights.object_score_gamma
+    )
     parts = {
         "focal": (seen * (terms.focal * chosen).sum(-1)).sum(),
         "dice": (seen * (terms.dice * chosen).sum(-1)).sum(),
         "iou": (seen * mean_iou).sum(),
-        "object_score": (row_weights * object_score_loss(object_scores, is_present)).sum(),
+        "object_score": (row_weights * scored).sum(),
     }
     total = (
         weights.focal * parts["focal"]

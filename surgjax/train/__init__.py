@@ -1,11 +1,18 @@
-"""A plain training loop: batches, one compiled step per kind of batch, metrics, checkpoints."""
+"""The training loop: batches, compiled steps, evaluation, checkpoints that any machine resumes."""
 
-from surgjax.train.loop import Stage, fit
+from surgjax.train.batch_sources import SourcedBatch
+from surgjax.train.loop import LoopOptions, fit
 from surgjax.train.optimizers import OptimizerOptions, build_optimizer, learning_rate_schedule
+from surgjax.train.preemption import PREEMPTED_STATUS, Preempted
+from surgjax.train.stages import Stage
 from surgjax.train.state import TrainState, init_state
 
 __all__ = [
+    "PREEMPTED_STATUS",
+    "LoopOptions",
     "OptimizerOptions",
+    "Preempted",
+    "SourcedBatch",
     "Stage",
     "TrainState",
     "build_optimizer",

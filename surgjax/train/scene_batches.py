@@ -9,6 +9,7 @@ Differs: besides instances, their connected components and parts are objects too
 """
 
 import dataclasses
+import itertools
 import os
 import pathlib
 import queue
@@ -20,6 +21,7 @@ import cv2
 import numpy as np
 
 from surgjax.synthetic.build import HELD_OUT
+from surgjax.train.batch_sources import SourcedBatch
 from surgjax.train.scene_augment import apply_colour, draw_colour, draw_warp
 from surgjax.train.steps.promptable import SceneBatch
 
@@ -84,11 +86,18 @@ class ShardFolder:
     def __len__(self) -> int:
         return sum(len(shard["seeds"]) for shard in self._shards)
 
-    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """One scene: frames [T, H, W, 3], labels [T, H, W], parts [T, H, W]; T = 1 for images."""
+    def draw(
+        self, rng: np.random.Generator, drawn: list[int] | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """One scene: frames [T, H, W, 3], labels [T, H, W], parts [T, H, W]; T = 1 for images.
+
+        drawn: takes in the seed that the scene was generated from.
+        """
         index = int(rng.integers(len(self)))
         for shard in self._shards:
             if index < len(shard["seeds"]):
+                if drawn is not None:
+                    drawn.append(int(shard["seeds"][index]))
                 frames, labels, parts = (shard[key][index] for key in _KEYS[self._kind][:3])
                 if self._kind == "image":
                     return frames[None], labels[None], parts[None]
@@ -151,12 +160,19 @@ def _frame_choice(
 
 
 def draw_scene(
-    rng: np.random.Generator, shards: ShardFolder, options: BatchOptions, augment: bool = True
+    rng: np.random.Generator,
+    shards: ShardFolder,
+    options: BatchOptions,
+    augment: bool = True,
+    drawn: list[int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """frames [T, S, S, 3], masks [T, O, S, S], valid [O], frame_index [T], classes [T, S, S]."""
+    """frames [T, S, S, 3], masks [T, O, S, S], valid [O], frame_index [T], classes [T, S, S].
+
+    drawn: takes in the seeds of the scenes that were looked at; the last one is shown.
+    """
     size = options.size
     for _ in range(50):
-        frames, labels, parts = shards.draw(rng)
+        frames, labels, parts = shards.draw(rng, drawn)
         index = np.zeros(1, np.int64)
         if options.kind == "clip":
             index = _frame_choice(rng, labels, options)
@@ -210,36 +226,69 @@ def cut_away(
     return frames, masks, valid, index, classes
 
 
+def scene_batch(shards: ShardFolder, options: BatchOptions, seed: int, number: int) -> SourcedBatch:
+    """Batch `number`: a function of its arguments and of the shards that are there.
+
+    Its sources are the seeds of the scenes, the one that cuts in last.
+    """
+    rng = np.random.default_rng((seed, number))
+    scenes, sources = [], []
+    for _ in range(options.batch):
+        drawn: list[int] = []
+        scene = draw_scene(rng, shards, options, drawn=drawn)
+        shown = drawn[-1:]
+        if rng.random() < options.p_cut:
+            scene = cut_away(rng, scene, draw_scene(rng, shards, options, drawn=drawn))
+            shown += drawn[-1:]
+        scenes.append(scene)
+        sources.append({"scenes": shown, "batch": number})
+    return SourcedBatch(
+        SceneBatch(*(np.stack(x) for x in zip(*scenes, strict=True))), tuple(sources)
+    )
+
+
 def scene_batches(
     shards: ShardFolder,
     options: BatchOptions,
     seed: int,
     refresh_every: int = 50,
-) -> Iterator[SceneBatch]:
-    """Endless batches, prepared by one thread ahead of the training step."""
+    start: int = 0,
+) -> Iterator[SourcedBatch]:
+    """Endless batches from number `start` on, prepared by one thread ahead of the training step.
+
+    New shards are taken up every `refresh_every` batches; while a folder grows, a batch depends on
+    when it is made, and only a finished one gives the same batches again.
+    """
     cv2.setNumThreads(1)
     ready: queue.Queue = queue.Queue(maxsize=4)
+    is_closed = threading.Event()
 
-    def scene(rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        drawn = draw_scene(rng, shards, options)
-        if rng.random() < options.p_cut:
-            drawn = cut_away(rng, drawn, draw_scene(rng, shards, options))
-        return drawn
+    def offer(item: SourcedBatch | Exception) -> None:
+        while not is_closed.is_set():
+            try:
+                return ready.put(item, timeout=0.1)
+            except queue.Full:
+                continue
 
     def work() -> None:
-        rng = np.random.default_rng(seed)
         try:
-            for count in range(1 << 62):
-                if count % refresh_every == refresh_every - 1:
+            for number in itertools.count(start):
+                if is_closed.is_set():
+                    return
+                if number % refresh_every == refresh_every - 1:
                     shards.refresh()
-                scenes = [scene(rng) for _ in range(options.batch)]
-                ready.put(SceneBatch(*(np.stack(x) for x in zip(*scenes, strict=True))))
+                offer(scene_batch(shards, options, seed, number))
         except Exception as error:  # handed to the training thread, which raises it
-            ready.put(error)
+            offer(error)
 
-    threading.Thread(target=work, daemon=True).start()
-    while True:
-        item = ready.get()
-        if isinstance(item, Exception):
-            raise item
-        yield item
+    thread = threading.Thread(target=work, name="scene-batches", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = ready.get()
+            if isinstance(item, Exception):
+                raise item
+            yield item
+    finally:
+        is_closed.set()
+        thread.join()

@@ -14,11 +14,13 @@ Differs: SAM 2 starts from pretrained weights; this replaces them for a model tr
          channels of high frequency make a score that falls with the distance on the grid.
 """
 
+import itertools
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
 
+from surgjax.train.batch_sources import SourcedBatch
 from surgjax.train.scene_batches import BatchOptions, ShardFolder
 from surgjax.train.steps.promptable import SceneBatch
 
@@ -84,16 +86,23 @@ def draw_shapes(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
     return masks.astype(bool)
 
 
-def shape_batches(shards: ShardFolder, options: BatchOptions, seed: int) -> Iterator[SceneBatch]:
-    """Endless batches of scenes with `options.objects` random shapes each."""
-    rng = np.random.default_rng(seed)
+def shape_batches(
+    shards: ShardFolder, options: BatchOptions, seed: int, start: int = 0
+) -> Iterator[SourcedBatch]:
+    """Endless batches of scenes with `options.objects` random shapes each, from number `start` on.
+
+    A batch is a function of seed and number; its sources are the seeds of the scenes.
+    """
     size = (options.size, options.size)
-    while True:
-        frames = [cv2.resize(shards.draw(rng)[0][0], size) for _ in range(options.batch)]
+    for number in itertools.count(start):
+        rng = np.random.default_rng((seed, number))
+        drawn: list[int] = []
+        frames = [cv2.resize(shards.draw(rng, drawn)[0][0], size) for _ in range(options.batch)]
         masks = [draw_shapes(rng, options.objects, options.size) for _ in range(options.batch)]
-        yield SceneBatch(
+        batch = SceneBatch(
             frames=np.stack(frames)[:, None],
             masks=np.stack(masks)[:, None],
             valid=np.ones((options.batch, options.objects), bool),
             frame_index=np.zeros((options.batch, 1), np.int32),
         )
+        yield SourcedBatch(batch, tuple({"scenes": [s], "batch": number} for s in drawn))

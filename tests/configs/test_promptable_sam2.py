@@ -6,9 +6,10 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs.promptable_sam2 import generated_nano
+from experiments.promptable_sam2.evaluation import EvaluationOptions
 from surgjax.losses import LossWeights
 from surgjax.models import sam2, variants
-from surgjax.train import OptimizerOptions, auxiliary_head, scene_batches
+from surgjax.train import LoopOptions, OptimizerOptions, auxiliary_head, scene_batches
 from surgjax.train.steps import promptable
 from surgjax.train.steps.prompted_frame import PromptOptions
 
@@ -19,6 +20,8 @@ def test_stages_name_kinds_that_exist(mode):
     kinds = set(config.train_data) - {"folder"}
     assert all(set(stage["shares"]) <= kinds for stage in config.stages)
     OptimizerOptions(**config.optim)
+    LoopOptions(seed=config.seed, **config.loop)
+    EvaluationOptions(**config.eval)
     for name in kinds:
         scene_batches.BatchOptions(**config.train_data[name])
 

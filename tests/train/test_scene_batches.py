@@ -1,5 +1,8 @@
 """Shards, which objects are drawn, and augmentation that moves frame and masks together."""
 
+import threading
+
+import jax
 import numpy as np
 import pytest
 
@@ -85,9 +88,29 @@ def test_dense_classes_name_parts_other_objects_and_edges():
 def test_batches_are_stacked(tmp_path):
     shards = _write(tmp_path, "image")
     source = scene_batches.scene_batches(shards, BatchOptions("image", 32, batch=3, objects=2), 0)
-    batch = next(source)
+    batch, sources = next(source)
+    assert len(sources) == 3 and {s["scenes"][0] for s in sources} <= {0, 1}
     assert batch.frames.shape == (3, 1, 32, 32, 3) and batch.frames.dtype == np.uint8
     assert batch.masks.shape == (3, 1, 2, 32, 32) and batch.frame_index.shape == (3, 1)
+
+
+@pytest.mark.parametrize("kind", ["image", "clip"])
+def test_a_batch_does_not_depend_on_where_the_source_was_opened(tmp_path, kind):
+    shards = _write(tmp_path, kind)
+    clip = {"frames": 3, "p_cut": 0.5} if kind == "clip" else {}
+    options = BatchOptions(kind, 32, batch=2, objects=2, **clip)
+    first = scene_batches.scene_batches(shards, options, 5)
+    whole = [next(first) for _ in range(4)]
+    later = scene_batches.scene_batches(shards, options, 5, start=2)
+    for batch in whole[2:]:
+        again = next(later)
+        jax.tree.map(np.testing.assert_array_equal, batch.arrays, again.arrays)
+        assert batch.sources == again.sources
+    assert whole[0].sources != whole[1].sources
+    before = threading.active_count()
+    first.close()
+    later.close()
+    assert threading.active_count() == before - 2
 
 
 def test_new_shards_are_taken_up(tmp_path):
@@ -136,6 +159,6 @@ def test_a_cut_shows_the_other_scene_without_the_objects():
 def test_share_of_cut_clips(tmp_path):
     shards = _write(tmp_path, "clip")
     options = BatchOptions("clip", size=32, batch=64, objects=2, frames=3, p_cut=0.5)
-    batch = next(scene_batches.scene_batches(shards, options, seed=0))
+    batch = next(scene_batches.scene_batches(shards, options, seed=0)).arrays
     absent = ~batch.masks.any((2, 3, 4)).all(1)
     assert 16 < absent.sum() < 48

@@ -1,13 +1,15 @@
 """Initialisation for training from nothing, and the shapes that teach prompts."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from surgjax.layers.position_encoding import axial_rope_table, rope_permutation, rotate
 from surgjax.models import sam2, variants
-from surgjax.train import averaged, optimizers, warm_start
-from surgjax.train import state as train_state
+from surgjax.train import warm_start
+from surgjax.train.scene_batches import BatchOptions
 
 CONFIG = variants.get_config("debug")
 
@@ -43,12 +45,15 @@ def test_shapes_have_area_and_differ():
     assert areas.max() < 0.6 and (areas > 0.005).mean() > 0.9 and len(set(areas)) > 15
 
 
-def test_averaged_params_come_back_without_the_head(tmp_path):
-    params = sam2.init_params(CONFIG, 0)
-    optimizer = optimizers.build_optimizer(optimizers.OptimizerOptions())
-    held = {**params, "auxiliary_head": {"s4": {"kernel": np.zeros((4, 6), np.float32)}}}
-    train_state.save_state(tmp_path, train_state.init_state(held, optimizer, 0))
-    loaded, step = averaged.averaged_params(tmp_path, "debug")
-    assert step == 0
-    assert "auxiliary_head" in averaged.averaged_params(tmp_path, "debug", keep_head=True)[0]
-    jax.tree.map(np.testing.assert_array_equal, loaded, params)
+def test_shape_batches_do_not_depend_on_where_the_source_was_opened():
+    class Scenes:
+        def draw(self, rng, drawn=None):
+            drawn.append(int(rng.integers(100)))
+            return (np.full((1, 8, 8, 3), drawn[-1], np.uint8), None, None)
+
+    options = BatchOptions("shapes", 16, batch=2, objects=3)
+    whole = list(itertools.islice(warm_start.shape_batches(Scenes(), options, 1), 3))
+    again = next(warm_start.shape_batches(Scenes(), options, 1, start=2))
+    jax.tree.map(np.testing.assert_array_equal, whole[2].arrays, again.arrays)
+    assert whole[2].sources == again.sources != whole[1].sources
+    assert whole[2].sources[0]["scenes"] == [whole[2].arrays.frames[0, 0, 0, 0, 0]]

@@ -1,0 +1,119 @@
+"""Scores and pictures of a run while it trains: held-out generated scenes, the averaged weights.
+
+Path:    TrainState -> [evaluation] -> scores, overlays -> train.fit
+Units:   IoU and J&F in 0..1.
+Errors:  ValueError naming the seed when its scenes may have been trained on.
+Differs: the scenes are not those of `evaluate_nano`, so that the best checkpoint is not chosen on
+         what it is judged by afterwards.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from experiments.promptable_sam2 import scoring
+from surgjax.inference import ImagePredictor, VideoPredictor
+from surgjax.models import variants
+from surgjax.synthetic import generate_image
+from surgjax.synthetic.build import CLIP_OFFSET
+from surgjax.synthetic.config import PRESETS
+from surgjax.train import TrainState, auxiliary_head, lora, recipes
+from surgjax.viz.overlay import PromptMarks, draw_overlay
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationOptions:
+    """What a config may say."""
+
+    images: int = 40
+    clips: int = 0
+    frames: int = 12  # of a clip
+    pictures: int = 6  # overlays of the first images
+    scenes: str = "simple"
+    seed: int = 11_000_000  # first scene; from 10,000,000 on no scene is trained on
+
+    def __post_init__(self):
+        scoring.check_held_out(self.seed)
+
+
+def _on_host(params: Any) -> dict:
+    """Whole arrays, wherever their parts lie."""
+
+    def leaf(x: Any) -> np.ndarray:
+        if isinstance(x, jax.Array) and not x.is_fully_addressable:
+            return np.asarray(multihost_utils.process_allgather(x, tiled=True))
+        return np.asarray(x)
+
+    return jax.tree.map(leaf, params)
+
+
+class Evaluation:
+    """Called with a state by the loop; compiles its programs at the first call only."""
+
+    def __init__(
+        self,
+        config: variants.Sam2Config,
+        options: EvaluationOptions,
+        adapters: lora.LoraOptions | None = None,
+    ):
+        self._config, self._options, self._adapters = config, options, adapters
+        self._images: ImagePredictor | None = None
+        self._videos: VideoPredictor | None = None
+
+    def _predictors(self, params: dict) -> tuple[ImagePredictor, VideoPredictor]:
+        if self._images is None or self._videos is None:
+            self._images = ImagePredictor(params, self._config)
+            self._videos = VideoPredictor(params, self._config, keep_records=False)
+        for predictor in (self._images, self._videos):
+            predictor.programs.params = jax.device_put(params)
+        return self._images, self._videos
+
+    def __call__(self, state: TrainState) -> tuple[Mapping[str, float], Mapping[str, np.ndarray]]:
+        """Scores of the averaged weights, and overlays of truth and answers to boxes."""
+        params = _on_host(auxiliary_head.without(recipes.averaged(state)))
+        if self._adapters is not None:
+            params = lora.merge(params, self._adapters)
+        images, videos = self._predictors(params)
+        options, scores = self._options, {}
+        if options.images:
+            seeds = range(options.seed, options.seed + options.images)
+            found = scoring.score_images(images, seeds, options.scenes)
+            scores |= {name: found[name] for name in ("box_iou", "click_iou")}
+        if options.clips:
+            first = options.seed + CLIP_OFFSET
+            seeds = range(first, first + options.clips)
+            found = scoring.score_clips(videos, seeds, options.frames, options.scenes)
+            scores["J&F"] = found["J&F"]
+        pictures = {}
+        for seed in range(options.seed, options.seed + options.pictures):
+            picture = draw_answers(images, seed, options.scenes)
+            if picture is not None:
+                pictures[f"boxes_{seed}"] = picture
+        return scores, pictures
+
+
+def draw_answers(predictor: ImagePredictor, seed: int, scenes: str) -> np.ndarray | None:
+    """Truth on the left, the masks that the objects' boxes give on the right; None if none is seen.
+
+    Where two answers overlap, the later object is shown.
+    """
+    scene = generate_image(seed, config=PRESETS[scenes])
+    image, masks = scene.frames_u8[0], scoring.objects_of(scene.label_maps[0])
+    if not masks:
+        return None
+    boxes = np.stack([scoring.tight_box(mask) for mask in masks])
+    predictor.set_image(image)
+    answers = predictor.predict(box=boxes, multimask_output=False)[0][:, 0]
+    truth = np.zeros(image.shape[:2], np.uint8)
+    found = truth.copy()
+    scores = {}
+    for number, (mask, answer) in enumerate(zip(masks, answers, strict=True), start=1):
+        truth[mask], found[answer] = number, number
+        scores[number] = scoring.iou(answer, mask)
+    marks = [PromptMarks(n, box_xyxy=box) for n, box in enumerate(boxes, start=1)]
+    left = draw_overlay(image, truth, marks=marks, caption="truth")
+    return np.concatenate([left, draw_overlay(image, found, scores=scores, caption="IoU")], axis=1)
