@@ -21,7 +21,8 @@ def draws(options, frames=FRAMES, seed=0):
     @jax.jit
     def one(key):
         plan = draw_schedule(key, frames, ROWS, options)
-        return plan, plan.kinds()
+        kinds = plan.kinds()  # one clip, whose axis is left out
+        return plan.replace(conditioning=plan.conditioning[0], order=plan.order[0]), kinds
 
     return jax.tree.map(np.array, jax.vmap(one)(keys))
 

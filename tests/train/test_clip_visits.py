@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from surgjax.data.clips import ClipBatch
+from surgjax.models import variants
 from surgjax.prompts.schedule import PromptSchedule
 from surgjax.structs import DecoderOutput, ImageFeatures, MaskOutput
-from surgjax.train.steps import clip_memory, promptable
+from surgjax.train.steps import promptable
 from surgjax.train.steps.promptable import SceneBatch
 from surgjax.train.steps.prompted_frame import PromptOptions
 
@@ -20,6 +22,8 @@ SIDE, OBJECTS = 32, 2
 
 class Recorder:
     """Answers as a model would, in shapes; keeps what was read, decoded and written."""
+
+    config = variants.get_config("debug").replace(image_size=SIDE, hidden_dim=1, memory_dim=1)
 
     def __init__(self):
         self.reads, self.decoded, self.memories, self.given = [], [], [], []
@@ -93,8 +97,8 @@ def plan(conditioning, corrected, by_mask=(False, False)):
     conditioning, by_mask = np.array(conditioning, bool), np.array(by_mask)
     time = np.arange(len(conditioning))
     return PromptSchedule(
-        conditioning=jnp.array(conditioning),
-        order=jnp.array(np.argsort(np.where(conditioning, time, time + 99))),
+        conditioning=jnp.array(conditioning)[None],
+        order=jnp.array(np.argsort(np.where(conditioning, time, time + 99)))[None],
         corrected=jnp.array(np.array(corrected, bool)[:, None] & ~by_mask),
         by_mask=jnp.array(by_mask),
         is_box=jnp.tile(jnp.array([[True, False]]), (len(conditioning), 1)),
@@ -108,7 +112,7 @@ def visit(monkeypatch):
     def run(schedule, options, index=None):
         model = Recorder()
         monkeypatch.setattr(promptable, "draw_schedule", lambda *_: schedule)
-        data = batch(len(schedule.conditioning), index)
+        data = batch(schedule.conditioning.shape[1], index)
         key = jax.random.key(0)
         with jax.disable_jit():  # a branch that is not taken must leave no trace
             loss, metrics = promptable.clip_loss(model, {}, data, key, options)
@@ -125,7 +129,8 @@ def test_one_prompted_frame_then_time(visit):
     np.testing.assert_array_equal(valid[0], [[True, True], [True, False]])
     assert not valid[1].any() and not valid[2].any()
     np.testing.assert_array_equal([m[2] for m in model.memories], [[True] * 2, [False] * 2])
-    np.testing.assert_array_equal(model.reads[-1].features[0, :, 0, 0], [0, 10])
+    read = model.reads[-1]
+    np.testing.assert_array_equal(read.features[0, : read.count[0], 0, 0], [0, 10])
 
 
 def test_prompted_frames_come_first_and_are_read_by_all(visit):
@@ -135,6 +140,7 @@ def test_prompted_frames_come_first_and_are_read_by_all(visit):
     assert all(np.array(model.decoded[i][1].valid).any(1).all() for i in (0, 1))
     assert not any(np.array(model.decoded[i][1].valid).any() for i in (2, 3))
     last = model.reads[-1]
+    assert last.count.tolist() == [3, 3] and np.array(last.pointer_valid).all()
     np.testing.assert_array_equal(last.features[0, :, 0, 0], [0, 30, 10])
     np.testing.assert_array_equal(last.time_index[0], [6, 6, 1])
     np.testing.assert_array_equal(last.pointer_distance[0], [3, -3, 2])  # frame 3 lies ahead
@@ -183,15 +189,6 @@ def test_an_object_given_by_its_mask_is_remembered_by_it_and_not_corrected(visit
     assert none_masked > with_mask  # two answers less are counted
     model, _, _ = visit(plan([1, 0, 1], [1, 0, 1], by_mask=(True, True)), options)
     assert len(model.decoded) == 3  # nothing to correct: the work is skipped
-
-
-def test_memory_of_visits_out_of_order_has_signed_distances():
-    memories, pointers = [jnp.zeros((2, 4, 8))] * 3, [jnp.zeros((2, 16))] * 3
-    index = jnp.array([[0, 40, 9, 11], [11, 1, 8, 6]])  # forward, and backward
-    conditioning = jnp.array([[True, True, False]] * 2)
-    read = clip_memory.memory_read(memories, pointers, index, 3, conditioning)
-    np.testing.assert_array_equal(read.pointer_distance, [[11, -29, 2], [5, -5, 2]])
-    np.testing.assert_array_equal(read.time_index, [[6, 6, 1]] * 2)
 
 
 def test_options_that_cannot_be_are_named():

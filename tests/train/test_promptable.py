@@ -10,9 +10,10 @@ import pytest
 from surgjax.models import sam2, variants
 from surgjax.prompts.simulated_prompts import no_prompts
 from surgjax.structs import DecoderOutput
-from surgjax.train.steps import clip_memory, promptable, prompted_frame
-from surgjax.train.steps.promptable import SceneBatch
-from surgjax.train.steps.prompted_frame import PromptOptions
+from surgjax.train.steps import promptable, prompted_frame
+from surgjax.train.steps.clip_visits import Stepper
+from surgjax.train.steps.prompt_options import PromptOptions
+from surgjax.train.steps.training_clips import FrameTruth, SceneBatch, per_object
 
 CONFIG = variants.get_config("debug")
 SIDE = CONFIG.image_size
@@ -53,30 +54,17 @@ def test_loss_counts_the_rule_s_masks_fully_and_the_others_less():
         tokens=jnp.zeros((1, 4, 8)),
     )
     options = PromptOptions(loss_size=16, other_mask_weight=0.0)
-    weights = jnp.ones(1)
+    truth = FrameTruth(targets, None, jnp.ones(1))
 
     def loss(multimask, options):
         rule = jnp.array([multimask])
-        total, _ = prompted_frame.decoder_loss(output, targets, rule, weights, options)
+        total, _ = prompted_frame.decoder_loss(output, truth, rule, options)
         return float(total)
 
     assert loss(False, options) == pytest.approx(0.0, abs=1e-4)
     assert loss(True, options) > 20
     half = dataclasses.replace(options, other_mask_weight=0.5)
     assert loss(False, half) == pytest.approx(0.5 * loss(True, options), rel=1e-4)
-
-
-def test_memory_read_has_true_distances_and_time_rows():
-    memories = [jnp.full((2, 4, 8), float(t)) for t in range(3)]
-    pointers = [jnp.full((2, 16), float(t)) for t in range(3)]
-    frame_index = jnp.array([[0, 9, 10, 11], [11, 5, 4, 3]])  # forward with a gap, and backward
-    read = clip_memory.memory_read(memories, pointers, frame_index, 3)
-    np.testing.assert_array_equal(read.time_index, [[6, 1, 0], [6, 1, 0]])
-    np.testing.assert_array_equal(read.pointer_distance, [[11, 2, 1], [8, 2, 1]])
-    np.testing.assert_array_equal(read.count, [3, 3])
-    assert read.features.shape == (2, 3, 4, 8) and float(read.pointer_span) == 15.0
-    far = clip_memory.memory_read(memories[:2], pointers[:2], jnp.array([[0, 1, 40]] * 2), 2)
-    np.testing.assert_array_equal(far.time_index, [[6, 5]] * 2)  # no row beyond the sixth
 
 
 @pytest.mark.parametrize("corrections", [0, 2])
@@ -117,16 +105,15 @@ def test_given_masks_replace_the_answer_of_their_rows_only():
     features = model.apply(
         variables, promptable.normalise(batch.frames[:1, 0]), method="encode_image"
     )
-    features = promptable._per_object(features, 2)
+    features = per_object(features, 2)
     targets = jnp.asarray(batch.masks[0, 0])
     none, zeros = no_prompts(2), jnp.zeros((2, SIDE // 4, SIDE // 4))
     decoded = model.apply(
         variables, features, features.s16, none, zeros, jnp.zeros(2, bool), method="decode"
     )
     own = model.apply(variables, decoded, jnp.ones(2, bool), False, method="select")
-    mixed = promptable._given_masks(
-        model, variables, features, targets, jnp.array([False, True]), own
-    )
+    step = Stepper(model, variables, jax.random.key(0), 2, PromptOptions(mask_probability=1.0))
+    mixed = step.given_masks(features, targets, jnp.array([False, True]), own)
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[0], b[0]), mixed, own)
     small = np.asarray(targets)[:, 2::4, 2::4]
     np.testing.assert_array_equal(mixed.low_res[1] > 0, small[1])
