@@ -1,6 +1,6 @@
 """Loss, metrics and gradients of fixed training steps: `python -m tests.train.step_goldens`.
 
-Path:    weights of tests/golden, drawn clips -> [step_goldens] -> step_goldens.npz -> test_clip_scan
+Path:    golden weights, drawn clips -> [step_goldens] -> step_goldens.npz -> test_clip_scan
 Axes:    a gradient is kept as two numbers per parameter: its norm, and its product with a drawn
          direction of unit variance.
 Units:   clips are 64 px, the size of the `debug` variant.

@@ -19,9 +19,8 @@ def stored():
     [
         "one_prompted",
         "several_prompted",
-        *map(
-            functools.partial(pytest.param, marks=pytest.mark.slow), ["corrected", "centre_clicks"]
-        ),
+        pytest.param("corrected", marks=pytest.mark.slow),
+        pytest.param("centre_clicks", marks=pytest.mark.slow),
     ],
 )
 def test_values_and_gradients_of_the_unrolled_step(name):
@@ -37,5 +36,5 @@ def test_values_and_gradients_of_the_unrolled_step(name):
             moved += value[0] > 1e-4 * largest
             assert np.abs(ours[key] - value).max() <= limit, (key, ours[key], value)
         else:
-            assert ours[key] == pytest.approx(float(value), rel=2e-5, abs=1e-6), key
+            assert ours[key].item() == pytest.approx(value.item(), rel=2e-5, abs=1e-6), key
     assert moved > 100  # most parameters have a gradient that could be wrong

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from surgjax.data.clips import ClipBatch
 from surgjax.models import variants
 from surgjax.prompts.schedule import PromptSchedule
 from surgjax.structs import DecoderOutput, ImageFeatures, MaskOutput
