@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from surgjax.data.clips import ClipBatch
 from surgjax.models import variants
 from surgjax.prompts.schedule import PromptSchedule
 from surgjax.structs import DecoderOutput, ImageFeatures, MaskOutput
@@ -198,3 +199,68 @@ def test_options_that_cannot_be_are_named():
     with pytest.raises(ValueError, match="a clip of 3 frames or more"):
         options = PromptOptions(corrected_frames=3)
         promptable.clip_loss(Recorder(), {}, batch(2), jax.random.key(0), options)
+
+
+def clip_batch(annotated):
+    """One clip of `batch` as label maps; frames without annotation are unknown throughout."""
+    scenes, annotated = batch(len(annotated)), np.array(annotated)[None]
+    maps = (scenes.masks * np.arange(1, OBJECTS + 1).reshape(1, 1, -1, 1, 1)).sum(2)
+    maps = maps.astype(np.uint8)
+    maps[~annotated] = 255
+    return ClipBatch(
+        frames_u8=scenes.frames,
+        label_maps=maps,
+        object_valid=scenes.valid,
+        visible=np.repeat(annotated[..., None], OBJECTS, 2),
+        is_annotated=annotated,
+        is_long=np.zeros_like(annotated),
+        is_reversed=np.zeros(1, bool),
+        frame_index=scenes.frame_index,
+        time_s=scenes.frame_index.astype(np.float32),
+        category=np.zeros((1, OBJECTS), np.int32),
+        set_index=np.zeros(1, np.int32),
+    )
+
+
+def loss_of(data, options):
+    with jax.disable_jit():
+        model = Recorder()
+        return model, *promptable.clip_loss(model, {}, data, jax.random.key(0), options)
+
+
+def test_frames_without_annotation_are_tracked_but_have_no_loss():
+    """Every answer of the stand-in costs the same, so that losses count answers."""
+    options = PromptOptions(loss_size=16, sum_frames=True)
+    whole = float(loss_of(clip_batch([True] * 3), options)[1])
+    model, loss, metrics = loss_of(clip_batch([True, False, True]), options)
+    assert [float(v) for v, *_ in model.decoded] == [1000, 10, 20] and len(model.memories) == 2
+    assert float(loss) == pytest.approx(2 / 3 * whole, rel=1e-5)
+    mean = PromptOptions(loss_size=16)
+    assert float(loss_of(clip_batch([True, False, True]), mean)[1]) == pytest.approx(
+        whole / 3, rel=1e-5
+    )
+    _, alone, metrics = loss_of(clip_batch([True, False, False]), options)
+    assert float(alone) == pytest.approx(whole / 3, rel=1e-5)
+    assert float(metrics["tracked_score"]) == 0  # nothing tracked is counted
+
+
+def test_frames_without_annotation_are_neither_prompted_nor_corrected():
+    options = PromptOptions(
+        loss_size=16, conditioning_frames=2, corrected_frames=3, corrections=1, box_probability=1.0
+    )
+    for seed in range(4):
+        model = Recorder()
+        data = clip_batch([True, False, True, False])
+        with jax.disable_jit():
+            promptable.clip_loss(model, {}, data, jax.random.key(seed), options)
+        prompted = {float(v) % 1000 for v, prompts, _ in model.decoded if prompts.valid.any()}
+        assert prompted <= {0, 20}
+        blank = {float(v) for v, prompts, _ in model.decoded if not prompts.valid.any()}
+        assert {10, 30} <= blank
+
+
+def test_label_maps_and_masks_of_the_same_clip_give_the_same_loss():
+    options = PromptOptions(loss_size=16, corrections=1)
+    _, ours, _ = loss_of(clip_batch([True] * 3), options)
+    _, theirs, _ = loss_of(batch(3), options)
+    assert float(ours) == pytest.approx(float(theirs), rel=1e-6)

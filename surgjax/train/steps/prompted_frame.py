@@ -61,7 +61,7 @@ def decoder_loss(
     terms = mask_terms(logits, output.ious, small.astype(jnp.float32), options.weights)
     if known is not None:  # and then the mean over pixels is one over the known ones
         counted = jnp.maximum(known.sum((-2, -1)), 1).astype(jnp.float32)
-        terms = terms.replace(focal=terms.focal * (size * size / counted)[:, None])
+        terms = dataclasses.replace(terms, focal=terms.focal * (size * size / counted)[:, None])
     present = truth.masks.any((-2, -1))
     is_single = jnp.arange(4).reshape(1, -1) == 0
     chosen = jnp.where(multimask[:, None], ~is_single, is_single)
