@@ -29,7 +29,7 @@ from surgjax.train.averaged import averaged_params, export_run
 from surgjax.train.batch_sources import OpenSource
 from surgjax.train.loop import LossFn
 from surgjax.train.steps import promptable
-from surgjax.train.steps.prompted_frame import PromptOptions
+from surgjax.train.steps.prompt_options import PromptOptions
 
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints and logs.", required=True)
@@ -58,6 +58,11 @@ def _optimizer(config: Any) -> optax.GradientTransformation:
 
 def _loss_fn(config: Any, options: scene_batches.BatchOptions) -> LossFn:
     variant = variants.get_config(config.model.variant, image_size=options.size)
+    # Of the image encoder: the rate at which blocks are dropped, and whether they are recomputed.
+    extra = {
+        name: config.model[name] for name in ("drop_path_rate", "remat") if name in config.model
+    }
+    variant = variant.replace(**extra)
     model = sam2.Sam2(variant, jnp.dtype(config.dtype))
     prompts = PromptOptions(
         **config.prompts, loss_size=options.size // 2, weights=LossWeights(**config.loss)

@@ -47,6 +47,51 @@ class Conv(nn.Module):
         return (y.astype(jnp.float32) + bias.reshape(1, 1, 1, -1)).astype(self.dtype)
 
 
+def _shifted_products(x: jax.Array, kernel: jax.Array, y: jax.Array) -> jax.Array:
+    """y plus the depthwise convolution of padded x [B, H + k - 1, W + k - 1, C]."""
+    k, (h, w) = kernel.shape[0], y.shape[1:3]
+    for i in range(k):
+        for j in range(k):
+            y = y + x[:, i : i + h, j : j + w] * kernel[i, j].reshape(1, 1, 1, -1)
+    return y
+
+
+def _pad(x: jax.Array, p: int) -> jax.Array:
+    return jnp.pad(x, ((0, 0), (p, p), (p, p), (0, 0)))
+
+
+@jax.custom_vjp
+def depthwise_conv(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+    """Depthwise convolution of x [B, H, W, C] with [k, k, 1, C], k odd, to the same size.
+
+    Its gradients are the same loop with the kernel turned round, and one reduction per tap in a
+    loop that is compiled once; left to itself, JAX transposes k*k slices one by one, which takes
+    eight times as long to compile.
+    """
+    y = jnp.broadcast_to(bias.reshape(1, 1, 1, -1), x.shape)
+    return _shifted_products(_pad(x, kernel.shape[0] // 2), kernel, y)
+
+
+def _depthwise_forward(x, kernel, bias):
+    return depthwise_conv(x, kernel, bias), (x, kernel)
+
+
+def _depthwise_backward(kept, g):
+    x, kernel = kept
+    k = kernel.shape[0]
+    padded = _pad(x, k // 2)
+
+    def tap(number: jax.Array) -> jax.Array:
+        part = lax.dynamic_slice(padded, (0, number // k, number % k, 0), x.shape)
+        return (part * g).sum((0, 1, 2))
+
+    to_x = _shifted_products(_pad(g, k // 2), kernel[::-1, ::-1], jnp.zeros_like(x))
+    return to_x, lax.map(tap, jnp.arange(k * k)).reshape(kernel.shape), g.sum((0, 1, 2))
+
+
+depthwise_conv.defvjp(_depthwise_forward, _depthwise_backward)
+
+
 class DepthwiseConv(nn.Module):
     """A k x k depthwise convolution as shifted multiply-adds.
 
@@ -55,22 +100,15 @@ class DepthwiseConv(nn.Module):
     """
 
     features: int
-    kernel_size: int
-    padding: int
+    kernel_size: int  # odd; the size of the map stays
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        k, p = self.kernel_size, self.padding
+        k = self.kernel_size
         init = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
         kernel = self.param("kernel", init, (k, k, 1, self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        _, h, w, _ = x.shape
-        x = jnp.pad(x.astype(jnp.float32), ((0, 0), (p, p), (p, p), (0, 0)))
-        y = jnp.broadcast_to(bias.reshape(1, 1, 1, -1), (x.shape[0], h, w, self.features))
-        for i in range(k):
-            for j in range(k):
-                y = y + x[:, i : i + h, j : j + w] * kernel[i, j].reshape(1, 1, 1, -1)
-        return y
+        return depthwise_conv(x.astype(jnp.float32), kernel, bias)
 
 
 class UpConv2x2(nn.Module):

@@ -54,7 +54,7 @@ class FuserBlock(nn.Module):
 
     def setup(self):
         d = self.features
-        self.dwconv = DepthwiseConv(d, 7, 3)
+        self.dwconv = DepthwiseConv(d, 7)
         self.norm = LayerNorm(d, 1e-6)
         self.pwconv1 = Linear(d, 4 * d, self.dtype)
         self.pwconv2 = Linear(4 * d, d, self.dtype)

@@ -66,11 +66,13 @@ def sample_correction(
     prediction: Bool[Array, "*B H W"],
     target: Bool[Array, "*B H W"],
     from_target_probability: float = 0.0,
+    known: Bool[Array, "*B H W"] | None = None,
 ) -> tuple[Float[Array, "*B 2"], Int[Array, "*B"]]:
     """A click (x, y) in the wrong region and its label: 1 if it was missed, 0 if it was too much.
 
     With no error left the click is negative, on the background. With `from_target_probability` the
-    prediction is taken as empty, so that the click falls anywhere on the target.
+    prediction is taken as empty, so that the click falls anywhere on the target. No click falls
+    where the truth is not `known` (everywhere by default; the target is known to be there).
     """
     if prediction.shape != target.shape:
         raise ValueError(f"prediction {prediction.shape} and target {target.shape} differ.")
@@ -78,9 +80,10 @@ def sample_correction(
     from_target = jax.random.bernoulli(choice_key, from_target_probability, target.shape[:-2])
     prediction = prediction & ~from_target[..., None, None]
     missed = target & ~prediction
-    surplus = prediction & ~target
+    background = ~target if known is None else ~target & known
+    surplus = prediction & background
     all_correct = ~jnp.any(missed | surplus, (-2, -1))
-    surplus = surplus | (all_correct[..., None, None] & ~target)
+    surplus = surplus | (all_correct[..., None, None] & background)
     points_xy = sample_pixel(pixel_key, missed | surplus)
     column = points_xy[..., 0].astype(jnp.int32)
     row = points_xy[..., 1].astype(jnp.int32)
@@ -91,25 +94,29 @@ def sample_correction(
 
 
 def first_click(
-    key: Array, target: Bool[Array, "*B H W"]
+    key: Array, target: Bool[Array, "*B H W"], known: Bool[Array, "*B H W"] | None = None
 ) -> tuple[Float[Array, "*B 2"], Int[Array, "*B"]]:
     """A click anywhere on the target; a negative one on the background if the target is empty."""
-    return sample_correction(key, jnp.zeros_like(target), target)
+    return sample_correction(key, jnp.zeros_like(target), target, known=known)
 
 
 def center_correction(
-    prediction: Bool[Array, "*B H W"], target: Bool[Array, "*B H W"]
+    prediction: Bool[Array, "*B H W"],
+    target: Bool[Array, "*B H W"],
+    known: Bool[Array, "*B H W"] | None = None,
 ) -> tuple[Float[Array, "*B 2"], Int[Array, "*B"]]:
     """`center_click` of every row inside a compiled program, to the pixel the same.
 
     The deepest pixel of the larger error region; of equal depths the first in row-major order, and
-    of equally deep regions the surplus (label 0). Without any error: (0, 0), label 0.
+    of equally deep regions the surplus (label 0). Without any error: (0, 0), label 0. No region
+    reaches where the truth is not `known` (everywhere by default).
     """
     if prediction.shape != target.shape:
         raise ValueError(f"prediction {prediction.shape} and target {target.shape} differ.")
+    background = ~target if known is None else ~target & known
     missed, surplus = (
         squared_depths(region).reshape(*target.shape[:-2], -1)
-        for region in (target & ~prediction, prediction & ~target)
+        for region in (target & ~prediction, prediction & background)
     )
     is_positive = missed.max(-1) > surplus.max(-1)
     index = jnp.where(is_positive, jnp.argmax(missed, -1), jnp.argmax(surplus, -1))

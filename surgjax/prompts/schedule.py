@@ -1,15 +1,17 @@
 """Which frame of a training clip is prompted, with what, and which frames are corrected by clicks.
 
 Path:    key -> [schedule] -> simulated_prompts, train.steps
-Axes:    T frames of a clip, R rows (objects).
+Axes:    B clips, T frames of a clip, R rows (objects of all clips, clip after clip).
 Units:   frames count from 0 within the clip.
 Errors:  ValueError on a probability outside 0..1, on counts that are not
          1 <= conditioning_frames <= corrected_frames, and on a clip with fewer frames than those.
 Source:  SAM 2, arXiv:2408.00714, appendix on training; reference file training/model/sam2.py.
-Differs: mask, click or box is drawn per object, not per batch; the two counts and the frames are
-         drawn once per batch, as in SAM 2, so that all clips of a batch take the same path through
-         one compiled program. Conditioning frames come in ascending order, not in the order in
-         which they were drawn; they read no memory, so their order changes nothing.
+Differs: mask, click or box is drawn per object, not per batch; the two counts and the order of
+         preference of the frames are drawn once per batch, as in SAM 2, so that all clips of a
+         batch take the same path through one compiled program. A clip takes the first so many of
+         its annotated frames in that order; the reference knows no other frames. Conditioning
+         frames come in ascending order, not in the order in which they were drawn; they read no
+         memory, so their order changes nothing.
 """
 
 import dataclasses
@@ -48,10 +50,10 @@ class ScheduleOptions:
 
 
 class PromptSchedule(flax.struct.PyTreeNode):
-    """One draw; shapes are fixed, counts are in the flags."""
+    """One draw; shapes are fixed, counts are in the flags, and the same for all clips."""
 
-    conditioning: Bool[Array, "T"]  # frames that carry a prompt from the start
-    order: Int[Array, "T"]  # frames as they are visited: conditioning ones first, then in time
+    conditioning: Bool[Array, "B T"]  # frames that carry a prompt from the start
+    order: Int[Array, "B T"]  # frames as they are visited: conditioning ones first, then in time
     corrected: Bool[Array, "T R"]  # rows that get correction clicks on a frame
     by_mask: Bool[Array, "R"]  # rows that are given by masks on every conditioning frame
     is_box: Bool[Array, "T R"]  # box or click, should the row be prompted by points there
@@ -61,15 +63,29 @@ class PromptSchedule(flax.struct.PyTreeNode):
         rows = self.by_mask.shape[0]
         points = jnp.where(self.is_box, BOX, CLICK)
         given = jnp.where(self.by_mask.reshape(1, rows), MASK, points)
-        return jnp.where(self.conditioning.reshape(-1, 1), given, NONE)
+        return jnp.where(self.per_row(self.conditioning).T, given, NONE)
+
+    def per_row(self, of_clips: Array) -> Array:
+        """[B, T] to [R, T]: what holds for a clip holds for its objects."""
+        return jnp.repeat(of_clips, self.by_mask.shape[0] // of_clips.shape[0], 0)
 
 
-def draw_schedule(key: Array, frames: int, rows: int, options: ScheduleOptions) -> PromptSchedule:
+def draw_schedule(
+    key: Array,
+    frames: int,
+    rows: int,
+    options: ScheduleOptions,
+    annotated: Bool[Array, "B T"] | None = None,
+) -> PromptSchedule:
     """One schedule for a batch of clips. A single frame is always prompted by points, as an image.
 
-    Frame 0 is a conditioning frame; the others are drawn without replacement. The corrected frames
-    hold the conditioning ones, and more that are drawn from the rest.
+    Frame 0 is a conditioning frame; the others are drawn without replacement among the annotated
+    ones (all by default, and then B is 1). The corrected frames hold the conditioning ones, and
+    more that are drawn from the rest. Where a clip has fewer annotated frames than conditioning
+    ones are asked for, all clips of the batch have as few as that.
     """
+    if annotated is None:
+        annotated = jnp.ones((1, frames), bool)
     most, most_corrected = options.conditioning_frames, options.corrected_frames
     if frames == 1:
         most = most_corrected = 1
@@ -82,6 +98,7 @@ def draw_schedule(key: Array, frames: int, rows: int, options: ScheduleOptions) 
     count = jnp.int32(most)
     if options.random_conditioning:
         count = jax.random.randint(count_key, (), 1, most + 1)
+    count = jnp.maximum(jnp.minimum(count, annotated.sum(1).min()), 1)
     corrected_count = jnp.int32(most_corrected)
     if options.random_corrected:
         corrected_count = jax.random.randint(corrected_key, (), count, most_corrected + 1)
@@ -89,13 +106,17 @@ def draw_schedule(key: Array, frames: int, rows: int, options: ScheduleOptions) 
     # `count` are conditioning frames, and what follows is a fair draw among the others.
     others = 1 + jax.random.permutation(frame_key, frames - 1).astype(jnp.int32)
     place = jnp.concatenate([jnp.zeros(1, jnp.int32), others])
+    # Within a clip the annotated frames move up over those that are not.
+    place = jnp.where(annotated, place[None], place[None] + frames)
+    place = jnp.argsort(jnp.argsort(place, 1), 1)
     conditioning = place < count
-    time = jnp.arange(frames, dtype=jnp.int32)
+    corrected = (place < corrected_count) & annotated
+    time = jnp.arange(frames, dtype=jnp.int32)[None]
     by_mask = jax.random.bernoulli(mask_key, options.mask_probability, (rows,)) & (frames > 1)
     return PromptSchedule(
         conditioning=conditioning,
-        order=jnp.argsort(jnp.where(conditioning, time, time + frames)).astype(jnp.int32),
-        corrected=(place < corrected_count).reshape(frames, 1) & ~by_mask.reshape(1, rows),
+        order=jnp.argsort(jnp.where(conditioning, time, time + frames), 1).astype(jnp.int32),
+        corrected=jnp.repeat(corrected, rows // len(annotated), 0).T & ~by_mask.reshape(1, rows),
         by_mask=by_mask,
         is_box=jax.random.bernoulli(box_key, options.box_probability, (frames, rows)),
     )

@@ -27,15 +27,23 @@ def no_prompts(rows: int, slots: int = 1) -> PointPrompts:
 
 
 def initial_prompts(
-    key: Array, masks: Array, slots: int, is_box: Array, exact_box_probability: float = 0.0
+    key: Array,
+    masks: Array,
+    slots: int,
+    is_box: Array,
+    exact_box_probability: float = 0.0,
+    known: Array | None = None,
 ) -> PointPrompts:
-    """A noisy or exact box, or a click, per row of masks [R, H, W]; is_box [R] says which."""
+    """A noisy or exact box, or a click, per row of masks [R, H, W]; is_box [R] says which.
+
+    known [R, H, W]: where the truth is, by default everywhere; a negative click falls only there.
+    """
     box_key, exact_key, click_key = jax.random.split(key, 3)
     rows, height, width = masks.shape
     boxes = clicks.boxes_from_masks(masks)
     exact = jax.random.bernoulli(exact_key, exact_box_probability, (rows, 1))
     boxes = jnp.where(exact, boxes, clicks.add_box_noise(box_key, boxes, height, width))
-    click_xy, click_label = clicks.first_click(click_key, masks)
+    click_xy, click_label = clicks.first_click(click_key, masks, known)
     blank = no_prompts(rows, slots)
     first = jnp.where(is_box[:, None], boxes[:, :2], click_xy)
     return PointPrompts(

@@ -178,14 +178,8 @@ def test_the_training_step_takes_it(folders):
     batch = take(opened(folders, sampler, size=config.image_size), 1)[0].clips
 
     def loss(params, batch, key):
-        scenes = promptable.SceneBatch(
-            frames=batch.frames_u8,
-            masks=expand_masks(batch.label_maps, batch.object_valid.shape[1]),
-            valid=batch.object_valid,
-            frame_index=batch.frame_index,
-        )
         options = PromptOptions(loss_size=16)
-        return promptable.clip_loss(sam2.Sam2(config), params, scenes, key, options)
+        return promptable.clip_loss(sam2.Sam2(config), params, batch, key, options)
 
     key = jax.eval_shape(lambda: jax.random.key(0))
     value, metrics = jax.eval_shape(loss, sam2.abstract_params(config), batch, key)

@@ -203,3 +203,33 @@ def test_shapes_that_differ_are_refused():
         )
     with pytest.raises(ValueError, match="differ"):
         clicks.center_click(np.zeros((4, 5), bool), np.zeros((4, 4), bool))
+
+
+@pytest.mark.parametrize("click", ["uniform", "center"])
+def test_no_click_falls_where_the_truth_is_unknown(click):
+    """Half of a wrong region is unknown; with nothing wrong in sight a click is on background."""
+    target = jnp.zeros((200, 8, 8), bool).at[:, 1:3, 1:3].set(True)
+    prediction = target.at[:, 4:8, 4:8].set(True)
+    known = jnp.ones_like(target).at[:, :, 6:].set(False)
+
+    def place(prediction):
+        if click == "center":
+            return clicks.center_correction(prediction, target, known)
+        return clicks.sample_correction(jax.random.key(0), prediction, target, known=known)
+
+    points, labels = place(prediction)
+    assert (np.array(labels) == 0).all()
+    x, y = np.array(points).T
+    assert (x >= 4).all() and (x < 6).all() and (y >= 4).all()
+    points, labels = place(target | ~known)
+    if click == "uniform":
+        x, y = np.array(points).T.astype(int)
+        assert (x < 6).all() and not np.array(target)[0][y, x].any() and len(set(x)) > 4
+    assert (np.array(labels) == 0).all()
+
+
+def test_a_first_click_on_an_absent_object_is_on_known_background():
+    known = jnp.zeros((100, 8, 8), bool).at[:, 2, 3:5].set(True)
+    points, labels = clicks.first_click(jax.random.key(0), jnp.zeros_like(known), known)
+    assert set(map(tuple, np.array(points).astype(int).tolist())) == {(3, 2), (4, 2)}
+    assert (np.array(labels) == 0).all()

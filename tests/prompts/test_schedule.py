@@ -21,7 +21,8 @@ def draws(options, frames=FRAMES, seed=0):
     @jax.jit
     def one(key):
         plan = draw_schedule(key, frames, ROWS, options)
-        return plan, plan.kinds()
+        kinds = plan.kinds()  # one clip, whose axis is left out
+        return plan.replace(conditioning=plan.conditioning[0], order=plan.order[0]), kinds
 
     return jax.tree.map(np.array, jax.vmap(one)(keys))
 
@@ -162,3 +163,35 @@ def test_settings_that_cannot_be_are_named():
         ScheduleOptions(box_probability=1.5)
     with pytest.raises(ValueError, match=r"5 frames or more .* found 4"):
         draw_schedule(jax.random.key(0), 4, ROWS, WIDE)
+
+
+def test_only_annotated_frames_are_prompted_or_corrected():
+    options = ScheduleOptions(3, False, 4, False, mask_probability=0.5)
+    annotated = np.array([[True, False, True, True, False, True], [True] * 6])
+
+    @jax.jit
+    def one(key):
+        return draw_schedule(key, FRAMES, 4, options, annotated)
+
+    plan = jax.tree.map(np.array, jax.vmap(one)(jax.random.split(jax.random.key(1), 500)))
+    assert (plan.conditioning.sum(2) == 3).all()  # as many in each clip
+    assert not (plan.conditioning & ~annotated).any()
+    rows = np.repeat(annotated, 2, 0).T
+    assert not (plan.corrected & ~rows).any()
+    by_points = ~plan.by_mask
+    np.testing.assert_array_equal(
+        plan.corrected.sum(1), np.where(by_points, np.minimum(4, rows.sum(0)), 0)
+    )
+    for clip in range(2):  # every annotated frame has its turn
+        shares = plan.conditioning[:, clip].mean(0)
+        assert shares[0] == 1 and (shares[annotated[clip]] > 0.2).all()
+    first = np.take_along_axis(plan.conditioning, plan.order, 2)
+    assert (first == (np.arange(FRAMES) < 3)).all()
+
+
+def test_a_clip_with_few_annotated_frames_sets_the_count_of_all():
+    annotated = np.array([[True, False, False, True], [True] * 4])
+    options = ScheduleOptions(3, False, 3, False)
+    plan = draw_schedule(jax.random.key(0), 4, 2, options, annotated)
+    np.testing.assert_array_equal(plan.conditioning.sum(1), [2, 2])
+    np.testing.assert_array_equal(plan.order[0], [0, 3, 1, 2])

@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from surgjax.data.clips import ClipBatch
+from surgjax.models import variants
 from surgjax.prompts.schedule import PromptSchedule
 from surgjax.structs import DecoderOutput, ImageFeatures, MaskOutput
-from surgjax.train.steps import clip_memory, promptable
+from surgjax.train.steps import promptable
 from surgjax.train.steps.promptable import SceneBatch
 from surgjax.train.steps.prompted_frame import PromptOptions
 
@@ -20,6 +22,8 @@ SIDE, OBJECTS = 32, 2
 
 class Recorder:
     """Answers as a model would, in shapes; keeps what was read, decoded and written."""
+
+    config = variants.get_config("debug").replace(image_size=SIDE, hidden_dim=1, memory_dim=1)
 
     def __init__(self):
         self.reads, self.decoded, self.memories, self.given = [], [], [], []
@@ -93,8 +97,8 @@ def plan(conditioning, corrected, by_mask=(False, False)):
     conditioning, by_mask = np.array(conditioning, bool), np.array(by_mask)
     time = np.arange(len(conditioning))
     return PromptSchedule(
-        conditioning=jnp.array(conditioning),
-        order=jnp.array(np.argsort(np.where(conditioning, time, time + 99))),
+        conditioning=jnp.array(conditioning)[None],
+        order=jnp.array(np.argsort(np.where(conditioning, time, time + 99)))[None],
         corrected=jnp.array(np.array(corrected, bool)[:, None] & ~by_mask),
         by_mask=jnp.array(by_mask),
         is_box=jnp.tile(jnp.array([[True, False]]), (len(conditioning), 1)),
@@ -108,7 +112,7 @@ def visit(monkeypatch):
     def run(schedule, options, index=None):
         model = Recorder()
         monkeypatch.setattr(promptable, "draw_schedule", lambda *_: schedule)
-        data = batch(len(schedule.conditioning), index)
+        data = batch(schedule.conditioning.shape[1], index)
         key = jax.random.key(0)
         with jax.disable_jit():  # a branch that is not taken must leave no trace
             loss, metrics = promptable.clip_loss(model, {}, data, key, options)
@@ -125,7 +129,8 @@ def test_one_prompted_frame_then_time(visit):
     np.testing.assert_array_equal(valid[0], [[True, True], [True, False]])
     assert not valid[1].any() and not valid[2].any()
     np.testing.assert_array_equal([m[2] for m in model.memories], [[True] * 2, [False] * 2])
-    np.testing.assert_array_equal(model.reads[-1].features[0, :, 0, 0], [0, 10])
+    read = model.reads[-1]
+    np.testing.assert_array_equal(read.features[0, : read.count[0], 0, 0], [0, 10])
 
 
 def test_prompted_frames_come_first_and_are_read_by_all(visit):
@@ -135,6 +140,7 @@ def test_prompted_frames_come_first_and_are_read_by_all(visit):
     assert all(np.array(model.decoded[i][1].valid).any(1).all() for i in (0, 1))
     assert not any(np.array(model.decoded[i][1].valid).any() for i in (2, 3))
     last = model.reads[-1]
+    assert last.count.tolist() == [3, 3] and np.array(last.pointer_valid).all()
     np.testing.assert_array_equal(last.features[0, :, 0, 0], [0, 30, 10])
     np.testing.assert_array_equal(last.time_index[0], [6, 6, 1])
     np.testing.assert_array_equal(last.pointer_distance[0], [3, -3, 2])  # frame 3 lies ahead
@@ -185,15 +191,6 @@ def test_an_object_given_by_its_mask_is_remembered_by_it_and_not_corrected(visit
     assert len(model.decoded) == 3  # nothing to correct: the work is skipped
 
 
-def test_memory_of_visits_out_of_order_has_signed_distances():
-    memories, pointers = [jnp.zeros((2, 4, 8))] * 3, [jnp.zeros((2, 16))] * 3
-    index = jnp.array([[0, 40, 9, 11], [11, 1, 8, 6]])  # forward, and backward
-    conditioning = jnp.array([[True, True, False]] * 2)
-    read = clip_memory.memory_read(memories, pointers, index, 3, conditioning)
-    np.testing.assert_array_equal(read.pointer_distance, [[11, -29, 2], [5, -5, 2]])
-    np.testing.assert_array_equal(read.time_index, [[6, 6, 1]] * 2)
-
-
 def test_options_that_cannot_be_are_named():
     with pytest.raises(ValueError, match="correction_sampling: .*found 'nearest'"):
         PromptOptions(correction_sampling="nearest")
@@ -202,3 +199,68 @@ def test_options_that_cannot_be_are_named():
     with pytest.raises(ValueError, match="a clip of 3 frames or more"):
         options = PromptOptions(corrected_frames=3)
         promptable.clip_loss(Recorder(), {}, batch(2), jax.random.key(0), options)
+
+
+def clip_batch(annotated):
+    """One clip of `batch` as label maps; frames without annotation are unknown throughout."""
+    scenes, annotated = batch(len(annotated)), np.array(annotated)[None]
+    maps = (scenes.masks * np.arange(1, OBJECTS + 1).reshape(1, 1, -1, 1, 1)).sum(2)
+    maps = maps.astype(np.uint8)
+    maps[~annotated] = 255
+    return ClipBatch(
+        frames_u8=scenes.frames,
+        label_maps=maps,
+        object_valid=scenes.valid,
+        visible=np.repeat(annotated[..., None], OBJECTS, 2),
+        is_annotated=annotated,
+        is_long=np.zeros_like(annotated),
+        is_reversed=np.zeros(1, bool),
+        frame_index=scenes.frame_index,
+        time_s=scenes.frame_index.astype(np.float32),
+        category=np.zeros((1, OBJECTS), np.int32),
+        set_index=np.zeros(1, np.int32),
+    )
+
+
+def loss_of(data, options):
+    with jax.disable_jit():
+        model = Recorder()
+        return model, *promptable.clip_loss(model, {}, data, jax.random.key(0), options)
+
+
+def test_frames_without_annotation_are_tracked_but_have_no_loss():
+    """Every answer of the stand-in costs the same, so that losses count answers."""
+    options = PromptOptions(loss_size=16, sum_frames=True)
+    whole = float(loss_of(clip_batch([True] * 3), options)[1])
+    model, loss, metrics = loss_of(clip_batch([True, False, True]), options)
+    assert [float(v) for v, *_ in model.decoded] == [1000, 10, 20] and len(model.memories) == 2
+    assert float(loss) == pytest.approx(2 / 3 * whole, rel=1e-5)
+    mean = PromptOptions(loss_size=16)
+    assert float(loss_of(clip_batch([True, False, True]), mean)[1]) == pytest.approx(
+        whole / 3, rel=1e-5
+    )
+    _, alone, metrics = loss_of(clip_batch([True, False, False]), options)
+    assert float(alone) == pytest.approx(whole / 3, rel=1e-5)
+    assert float(metrics["tracked_score"]) == 0  # nothing tracked is counted
+
+
+def test_frames_without_annotation_are_neither_prompted_nor_corrected():
+    options = PromptOptions(
+        loss_size=16, conditioning_frames=2, corrected_frames=3, corrections=1, box_probability=1.0
+    )
+    for seed in range(4):
+        model = Recorder()
+        data = clip_batch([True, False, True, False])
+        with jax.disable_jit():
+            promptable.clip_loss(model, {}, data, jax.random.key(seed), options)
+        prompted = {float(v) % 1000 for v, prompts, _ in model.decoded if prompts.valid.any()}
+        assert prompted <= {0, 20}
+        blank = {float(v) for v, prompts, _ in model.decoded if not prompts.valid.any()}
+        assert {10, 30} <= blank
+
+
+def test_label_maps_and_masks_of_the_same_clip_give_the_same_loss():
+    options = PromptOptions(loss_size=16, corrections=1)
+    _, ours, _ = loss_of(clip_batch([True] * 3), options)
+    _, theirs, _ = loss_of(batch(3), options)
+    assert float(ours) == pytest.approx(float(theirs), rel=1e-6)

@@ -10,9 +10,10 @@ import pytest
 from surgjax.models import sam2, variants
 from surgjax.prompts.simulated_prompts import no_prompts
 from surgjax.structs import DecoderOutput
-from surgjax.train.steps import clip_memory, promptable, prompted_frame
-from surgjax.train.steps.promptable import SceneBatch
-from surgjax.train.steps.prompted_frame import PromptOptions
+from surgjax.train.steps import promptable, prompted_frame
+from surgjax.train.steps.clip_visits import Stepper
+from surgjax.train.steps.prompt_options import PromptOptions
+from surgjax.train.steps.training_clips import FrameTruth, SceneBatch, per_object
 
 CONFIG = variants.get_config("debug")
 SIDE = CONFIG.image_size
@@ -53,11 +54,11 @@ def test_loss_counts_the_rule_s_masks_fully_and_the_others_less():
         tokens=jnp.zeros((1, 4, 8)),
     )
     options = PromptOptions(loss_size=16, other_mask_weight=0.0)
-    weights = jnp.ones(1)
+    truth = FrameTruth(targets, None, jnp.ones(1))
 
     def loss(multimask, options):
         rule = jnp.array([multimask])
-        total, _ = prompted_frame.decoder_loss(output, targets, rule, weights, options)
+        total, _ = prompted_frame.decoder_loss(output, truth, rule, options)
         return float(total)
 
     assert loss(False, options) == pytest.approx(0.0, abs=1e-4)
@@ -66,17 +67,81 @@ def test_loss_counts_the_rule_s_masks_fully_and_the_others_less():
     assert loss(False, half) == pytest.approx(0.5 * loss(True, options), rel=1e-4)
 
 
-def test_memory_read_has_true_distances_and_time_rows():
-    memories = [jnp.full((2, 4, 8), float(t)) for t in range(3)]
-    pointers = [jnp.full((2, 16), float(t)) for t in range(3)]
-    frame_index = jnp.array([[0, 9, 10, 11], [11, 5, 4, 3]])  # forward with a gap, and backward
-    read = clip_memory.memory_read(memories, pointers, frame_index, 3)
-    np.testing.assert_array_equal(read.time_index, [[6, 1, 0], [6, 1, 0]])
-    np.testing.assert_array_equal(read.pointer_distance, [[11, 2, 1], [8, 2, 1]])
-    np.testing.assert_array_equal(read.count, [3, 3])
-    assert read.features.shape == (2, 3, 4, 8) and float(read.pointer_span) == 15.0
-    far = clip_memory.memory_read(memories[:2], pointers[:2], jnp.array([[0, 1, 40]] * 2), 2)
-    np.testing.assert_array_equal(far.time_index, [[6, 5]] * 2)  # no row beyond the sixth
+def _decoded(seed=0, rows=3):
+    rng = np.random.default_rng(seed)
+    return DecoderOutput(
+        mask_logits=jnp.asarray(rng.normal(0, 2, (rows, 4, 16, 16)), jnp.float32),
+        ious=jnp.asarray(rng.random((rows, 4)), jnp.float32),
+        object_score=jnp.asarray(rng.normal(0, 2, rows), jnp.float32),
+        tokens=jnp.zeros((rows, 4, 8)),
+    )
+
+
+def test_unknown_pixels_have_no_part_in_the_loss_and_the_mean_is_over_the_others():
+    options = PromptOptions(loss_size=16, other_mask_weight=0.5)
+    output, rng = _decoded(), np.random.default_rng(1)
+    masks = jnp.asarray(rng.random((3, 16, 8)) < 0.4)
+    rule = jnp.array([True, False, True])
+
+    def loss(logits, masks, known, size=16):
+        truth = FrameTruth(masks, known, jnp.ones(3))
+        sized = dataclasses.replace(options, loss_size=size)
+        seen = output.replace(mask_logits=logits)
+        return prompted_frame.decoder_loss(seen, truth, rule, sized)[0]
+
+    # The right half is unknown; logits there are anything.
+    known = jnp.ones((3, 16, 16), bool).at[:, :, 8:].set(False)
+    whole = jnp.concatenate([masks, jnp.zeros_like(masks)], -1)
+    value, grad = jax.value_and_grad(loss)(output.mask_logits, whole, known)
+    other = output.mask_logits.at[..., 8:].set(7.0)
+    assert float(loss(other, whole, known)) == pytest.approx(float(value), rel=1e-6)
+    assert not np.array(grad[..., 8:]).any() and np.array(grad[..., :8]).any()
+    assert float(loss(output.mask_logits, whole, None)) != pytest.approx(float(value), rel=1e-3)
+    # Twice the left half has the same means as the left half alone.
+    twice = jnp.concatenate([masks] * 2, -1)
+    mirrored = jnp.concatenate([output.mask_logits[..., :8]] * 2, -1)
+    terms = [
+        prompted_frame.mask_terms(logits, output.ious, m.astype(jnp.float32), options.weights)
+        for logits, m in ((mirrored, twice), (output.mask_logits[..., :8], masks))
+    ]
+    np.testing.assert_allclose(terms[0].focal, terms[1].focal, rtol=1e-6)
+    parts = prompted_frame.decoder_loss(
+        output, FrameTruth(whole, known, jnp.ones(3)), rule, options
+    )[1]
+    half = prompted_frame.prompted_mask_loss(
+        terms[1], output.object_score, masks.any((-2, -1)),
+        jnp.where(rule[:, None], jnp.arange(4)[None] > 0, jnp.arange(4)[None] == 0),
+        jnp.ones(3), options.weights,
+    )[1]  # fmt: skip
+    for name in ("focal", "dice", "iou", "object_score"):
+        assert float(parts[name]) == pytest.approx(float(half[name]), rel=1e-5), name
+
+
+@pytest.mark.parametrize("size", [8, 16])
+def test_a_truth_that_is_known_everywhere_is_one_without_unknown_pixels(size):
+    masks = jnp.asarray(np.random.default_rng(3).random((3, 16, 16)) < 0.5)
+    known = jnp.ones_like(masks)
+    small, seen = prompted_frame.loss_targets(FrameTruth(masks, known, jnp.ones(3)), size)
+    want, none = prompted_frame.loss_targets(FrameTruth(masks, None, jnp.ones(3)), size)
+    np.testing.assert_array_equal(small, want)
+    assert none is None and np.array(seen).all()
+
+
+def test_masks_blanked_where_the_object_score_is_negative():
+    truth = FrameTruth(jnp.ones((3, 16, 16), bool), None, jnp.ones(3))
+    output = _decoded().replace(object_score=jnp.array([2.0, -2.0, 1.0]))
+
+    def grad(blank):
+        options = PromptOptions(loss_size=16, blank_absent=blank)
+
+        def loss(logits):
+            seen = output.replace(mask_logits=logits)
+            return prompted_frame.decoder_loss(seen, truth, jnp.ones(3, bool), options)[0]
+
+        return np.abs(jax.grad(loss)(output.mask_logits)).sum((1, 2, 3))
+
+    assert (grad(False) > 0).all()
+    np.testing.assert_array_equal(grad(True) > 0, [True, False, True])
 
 
 @pytest.mark.parametrize("corrections", [0, 2])
@@ -117,16 +182,15 @@ def test_given_masks_replace_the_answer_of_their_rows_only():
     features = model.apply(
         variables, promptable.normalise(batch.frames[:1, 0]), method="encode_image"
     )
-    features = promptable._per_object(features, 2)
+    features = per_object(features, 2)
     targets = jnp.asarray(batch.masks[0, 0])
     none, zeros = no_prompts(2), jnp.zeros((2, SIDE // 4, SIDE // 4))
     decoded = model.apply(
         variables, features, features.s16, none, zeros, jnp.zeros(2, bool), method="decode"
     )
     own = model.apply(variables, decoded, jnp.ones(2, bool), False, method="select")
-    mixed = promptable._given_masks(
-        model, variables, features, targets, jnp.array([False, True]), own
-    )
+    step = Stepper(model, variables, jax.random.key(0), 2, PromptOptions(mask_probability=1.0))
+    mixed = step.given_masks(features, targets, jnp.array([False, True]), own)
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[0], b[0]), mixed, own)
     small = np.asarray(targets)[:, 2::4, 2::4]
     np.testing.assert_array_equal(mixed.low_res[1] > 0, small[1])

@@ -1,99 +1,107 @@
-"""What a training step remembers of the frames of a clip that it has visited.
+"""What a training step remembers of the frames of a clip that it has visited, in fixed shapes.
 
 Path:    answers -> memory encoder -> [clip_memory] -> memory attention of the next frame
-Axes:    R rows (one object of one clip), N tokens, D memory width, d hidden width, T frames.
-Units:   frame_index counts frames of the source clip.
+Axes:    R rows (one object of one clip), M slots, V visits that are remembered, N tokens, D memory
+         width, d hidden width.
+Units:   `now` and places count frames of the source clip travelled since its first frame.
 Source:  SAM 2, arXiv:2408.00714; reference file sam2/modeling/sam2_base.py.
-Differs: every visited frame is read, however far; SAM 2 reads the last six and the conditioning
-         ones, which is the same for clips of up to seven frames. Corrected frames always count as
-         conditioning ones, as in SAM 2.1's fine-tuning (add_all_frames_to_correct_as_cond).
+Differs: distances are true frame distances, so a clip with gaps trains the far rows of the temporal
+         embedding; SAM 2 counts frames of the clip. The latest frames are the latest that were
+         tracked, also where a conditioning frame lies among them; SAM 2 then reads one fewer.
+         Pointer distances are always divided by 15, as in a long video; SAM 2's training divides by
+         the clip's length. Corrected frames count as conditioning ones, as in SAM 2.1's fine-tuning
+         (add_all_frames_to_correct_as_cond).
 """
 
-import dataclasses
-from typing import Any
-
+import flax.struct
+import jax
 import jax.numpy as jnp
 
-from surgjax.ops.resize import resize_bilinear
-from surgjax.structs import Array, ImageFeatures, MaskOutput, MemoryRead
+from surgjax.models.variants import Sam2Config
+from surgjax.structs import Array, MemoryRead
 
-CONDITIONING_TIME_INDEX = 6
-POINTER_HORIZON = 16
+EMPTY = -1
 
 
-def memory_read(
-    memories: list[Array],
-    pointers: list[Array],
-    frame_index: Array,
-    now: int,
-    conditioning: Array | None = None,
-) -> MemoryRead:
-    """What the visit `now` to a frame of a clip reads: all visits before it.
+class ClipMemory(flax.struct.PyTreeNode):
+    """The carry of a scan over the frames of a clip. Filled slots come first."""
 
-    memories: [R, N, D] and pointers: [R, d], one per earlier visit. frame_index [R, now + 1 or
-    more], in the order of the visits, which begin with the first frame of the clip; it may count
-    down. conditioning [R, now]: visits to frames with prompts or corrections, by default the first
-    alone; only those may lie ahead, and their pointers then have a negative distance. Distances
-    are true frame distances, so a clip with gaps trains the far rows of the temporal embedding.
-    """
-    rows = memories[0].shape[0]
-    if conditioning is None:
-        conditioning = jnp.broadcast_to(jnp.arange(now).reshape(1, now) == 0, (rows, now))
-    travel = jnp.where(frame_index[:, now] < frame_index[:, 0], -1, 1)
-    distance = travel[:, None] * (frame_index[:, now, None] - frame_index[:, :now])
-    recent = jnp.clip(jnp.abs(distance) - 1, 0, CONDITIONING_TIME_INDEX - 1)
-    return MemoryRead(
-        features=jnp.stack(memories, 1),
-        time_index=jnp.where(conditioning, CONDITIONING_TIME_INDEX, recent).astype(jnp.int32),
-        count=jnp.full((rows,), now, jnp.int32),
-        pointers=jnp.stack(pointers, 1),
-        pointer_distance=distance.astype(jnp.float32),
-        pointer_valid=jnp.ones((rows, now), bool),
-        pointer_span=jnp.asarray(POINTER_HORIZON - 1, jnp.float32),
+    features: Array  # [R, M, N, D]
+    place: Array  # [R, M] int32
+    visit: Array  # [R, M] int32, EMPTY where the slot is
+    conditioning: Array  # [R, M] bool: never overwritten
+    pointers: Array  # [R, V, d]
+    pointer_place: Array  # [R, V] int32
+    pointer_conditioning: Array  # [R, V] bool
+    visits: Array  # [] int32
+
+
+def init_clip_memory(
+    config: Sam2Config, rows: int, tokens: int, visits: int, conditioning: int
+) -> ClipMemory:
+    """Room for `visits` frames, of which a row has at most `conditioning` to keep throughout."""
+    slots = min(visits, conditioning + config.num_maskmem - 1)
+    return ClipMemory(
+        features=jnp.zeros((rows, slots, tokens, config.memory_dim), jnp.float32),
+        place=jnp.zeros((rows, slots), jnp.int32),
+        visit=jnp.full((rows, slots), EMPTY, jnp.int32),
+        conditioning=jnp.zeros((rows, slots), bool),
+        pointers=jnp.zeros((rows, visits, config.hidden_dim), jnp.float32),
+        pointer_place=jnp.zeros((rows, visits), jnp.int32),
+        pointer_conditioning=jnp.zeros((rows, visits), bool),
+        visits=jnp.zeros((), jnp.int32),
     )
 
 
-@dataclasses.dataclass
-class ClipMemory:
-    """Grows by one entry per visited frame, while a step is traced.
+def read(memory: ClipMemory, now: Array, config: Sam2Config) -> MemoryRead:
+    """What the next visit reads, at places `now` [R]: conditioning frames and the latest others.
 
-    frame_index is [R, T], in the order of the visits.
+    Conditioning frames may lie ahead; their pointers then have a negative distance.
     """
+    last_row = config.num_maskmem - 1
+    recent = jnp.clip(now[:, None] - memory.place - 1, 0, last_row - 1)
+    age = memory.visits - jnp.arange(memory.pointers.shape[1], dtype=jnp.int32)[None]
+    reach = config.max_object_pointers - 1
+    return MemoryRead(
+        features=memory.features,
+        time_index=jnp.where(memory.conditioning, last_row, recent).astype(jnp.int32),
+        count=(memory.visit != EMPTY).sum(-1).astype(jnp.int32),
+        pointers=memory.pointers,
+        pointer_distance=(now[:, None] - memory.pointer_place).astype(jnp.float32),
+        pointer_valid=(age >= 1) & (memory.pointer_conditioning | (age <= reach)),
+        pointer_span=jnp.asarray(reach, jnp.float32),
+    )
 
-    frame_index: Array
-    memories: list[Array] = dataclasses.field(default_factory=list)
-    pointers: list[Array] = dataclasses.field(default_factory=list)
-    conditioning: list[Array] = dataclasses.field(default_factory=list)
 
-    def read(self) -> MemoryRead:
-        """For the frame that is visited next."""
-        return memory_read(
-            self.memories,
-            self.pointers,
-            self.frame_index,
-            len(self.memories),
-            jnp.stack(self.conditioning, -1),
-        )
+def write(
+    memory: ClipMemory,
+    features: Array,
+    pointer: Array,
+    now: Array,
+    conditioning: Array,
+    config: Sam2Config,
+) -> ClipMemory:
+    """Adds a visited frame: features [R, N, D], pointer [R, d], its place [R], conditioning [R].
 
-    def write(
-        self,
-        model: Any,
-        variables: Any,
-        features: ImageFeatures,
-        output: MaskOutput,
-        conditioning: Array,
-        side: int,
-    ) -> None:
-        """Adds a visited frame's answer; conditioning [R]: rows with prompts or corrections."""
-        high_res = resize_bilinear(output.low_res.astype(jnp.float32), (side, side))
-        memory = model.apply(
-            variables,
-            features.s16,
-            high_res,
-            output.object_score,
-            conditioning,
-            method="encode_memory",
-        )
-        self.memories.append(memory)
-        self.pointers.append(output.pointer)
-        self.conditioning.append(conditioning)
+    It takes the first empty slot, or that of the oldest tracked frame once there are
+    `num_maskmem - 1` of those and it is one itself. A visit beyond the last that is read is lost.
+    """
+    want = (memory.features.shape[0], *memory.features.shape[2:])
+    if features.shape != want:  # a size-1 axis would broadcast without a word
+        raise ValueError(f"features {features.shape} do not fit a memory of {want}.")
+    tracked = (memory.visit != EMPTY) & ~memory.conditioning
+    full = (tracked.sum(-1) >= config.num_maskmem - 1) & ~conditioning
+    oldest = jnp.argmin(jnp.where(tracked, memory.visit, jnp.iinfo(jnp.int32).max), -1)
+    slot = jnp.where(full, oldest, (memory.visit != EMPTY).sum(-1))
+    here = jax.nn.one_hot(slot, memory.visit.shape[1], dtype=bool)
+    turn = jnp.arange(memory.pointers.shape[1])[None] == memory.visits
+    return ClipMemory(
+        features=jnp.where(here[..., None, None], features[:, None], memory.features),
+        place=jnp.where(here, now[:, None], memory.place),
+        visit=jnp.where(here, memory.visits, memory.visit),
+        conditioning=jnp.where(here, conditioning[:, None], memory.conditioning),
+        pointers=jnp.where(turn[..., None], pointer[:, None], memory.pointers),
+        pointer_place=jnp.where(turn, now[:, None], memory.pointer_place),
+        pointer_conditioning=jnp.where(turn, conditioning[:, None], memory.pointer_conditioning),
+        visits=memory.visits + 1,
+    )

@@ -1,46 +1,44 @@
 """Training steps of promptable segmentation: prompted images, and clips tracked with memory.
 
-Path:    SceneBatch -> [promptable] -> loss, metrics -> loop
-Axes:    B images or clips, T frames, O objects, R = B*O rows, S side of the input, P points.
-Units:   frames uint8 RGB; masks bool; frame_index counts frames of the source clip.
+Path:    ClipBatch or SceneBatch -> [promptable] -> loss, metrics -> loop
+Axes:    B images or clips, T frames, O objects, R = B*O rows, S side of the input.
+Units:   see `training_clips`.
 Errors:  ValueError, while tracing, on a batch without frames or with the wrong number of axes.
 Source:  SAM 2, arXiv:2408.00714, appendix on training; reference file training/model/sam2.py.
-Differs: see `prompted_frame` and `clip_memory`. Memory of a prompted frame is encoded from the
-         binarised prediction, as at inference. An object that is given by its mask also answers a
-         click or a box on that frame, so that no row is without a gradient. No dropout.
+Differs: see `clip_visits`, `prompted_frame`, `prompt_options` and `clip_memory`.
 """
 
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from surgjax.data.clips import ClipBatch
+from surgjax.layers.rematerialisation import rematerialise
 from surgjax.models.variants import IMAGE_MEAN, IMAGE_STD
-from surgjax.prompts.schedule import PromptSchedule, draw_schedule
-from surgjax.prompts.simulated_prompts import initial_prompts, no_prompts
-from surgjax.structs import Array, ImageFeatures, MaskOutput
+from surgjax.prompts.schedule import draw_schedule
+from surgjax.prompts.simulated_prompts import initial_prompts
+from surgjax.structs import Array, ImageFeatures
 from surgjax.train import auxiliary_head
-from surgjax.train.steps.clip_memory import ClipMemory
-from surgjax.train.steps.prompted_frame import (
-    PromptedFrame,
-    PromptOptions,
+from surgjax.train.steps.clip_visits import all_visits, visit_all
+from surgjax.train.steps.prompt_options import PromptOptions
+from surgjax.train.steps.prompted_frame import prompted_frame
+from surgjax.train.steps.step_metrics import (
+    VisitLog,
+    log_of,
     prompt_metrics,
-    prompted_frame,
-    row_ious,
+    tracked_metrics,
+)
+from surgjax.train.steps.training_clips import (
+    SceneBatch,
+    TrainingClips,
+    per_object,
+    training_clips,
 )
 
+__all__ = ["SceneBatch", "clip_loss", "dense_loss", "image_loss", "normalise"]
 
-@flax.struct.dataclass
-class SceneBatch:
-    """Frames with object masks; an object that only fills a slot is not valid."""
-
-    frames: Array  # [B, T, S, S, 3] uint8
-    masks: Array  # [B, T, O, S, S] bool
-    valid: Array  # [B, O] bool
-    frame_index: Array  # [B, T] int32, ascending in the direction of travel
-    classes: Array | None = None  # [B, T, S, S] uint8, see `train.auxiliary_head`
+_ENCODER = 1  # a stream of randomness beside those of the prompts
 
 
 def normalise(frames: Array) -> Array:
@@ -50,76 +48,52 @@ def normalise(frames: Array) -> Array:
     return (frames.astype(jnp.float32) / 255.0 - mean) / std
 
 
-def _per_object(features: ImageFeatures, objects: int) -> ImageFeatures:
-    """[B, ...] to [B*O, ...]: every object of an image sees that image."""
-    return jax.tree.map(lambda x: jnp.repeat(x, objects, 0), features)
-
-
-def _given_masks(
-    model: Any,
-    variables: Any,
-    features: ImageFeatures,
-    targets: Array,
-    given: Array,
-    answer: MaskOutput,
-) -> MaskOutput:
-    """The answer, but for rows that are `given` [R] the true mask with its pointer.
-
-    It is what a mask prompt leaves at inference. Memory attention learns from these rows before
-    the decoder's own masks are good, and masks that annotators draw are not a surprise later.
-    """
-    prompted = model.apply(
-        variables,
-        features,
-        features.s16,
-        targets,
-        no_prompts(targets.shape[0]),
-        method="mask_as_output",
-    )
-    return jax.tree.map(
-        lambda true, own: jnp.where(given.reshape(-1, *(1,) * (own.ndim - 1)), true, own),
-        prompted,
-        answer,
-    )
+def encode(model: Any, variables: Any, frames_u8: Array, key: Array) -> ImageFeatures:
+    """Features of frames [N, S, S, 3]; blocks are dropped at the model's `drop_path_rate`."""
+    pixels = normalise(frames_u8)
+    if not model.config.drop_path_rate:
+        return model.apply(variables, pixels, method="encode_image")
+    rngs = {"dropout": jax.random.fold_in(key, _ENCODER)}
+    return model.apply(variables, pixels, True, method="encode_image", rngs=rngs)
 
 
 def image_loss(
-    model: Any, params: Any, batch: SceneBatch, key: Array, options: PromptOptions
+    model: Any, params: Any, batch: ClipBatch | SceneBatch, key: Array, options: PromptOptions
 ) -> tuple[Array, dict[str, Array]]:
     """Loss per object of prompted single images: only frame 0 of the batch is used."""
-    if batch.masks.ndim != 5:
-        raise ValueError(f"masks must be [B, T, O, S, S], found {batch.masks.shape}.")
-    variables = {"params": params}
-    objects = batch.masks.shape[2]
-    features = model.apply(variables, normalise(batch.frames[:, 0]), method="encode_image")
-    targets = batch.masks[:, 0].reshape(-1, *batch.masks.shape[-2:])
-    row_weights = batch.valid.reshape(-1).astype(jnp.float32)
+    variables, clips = {"params": params}, training_clips(batch).first(1)
+    features = encode(model, variables, clips.frames_u8[:, 0], key)
+    truth = jax.tree.map(lambda x: x[0], clips.truths())
     schedule_key, prompt_key, click_key = jax.random.split(key, 3)
-    plan = draw_schedule(schedule_key, 1, targets.shape[0], options.schedule())
+    plan = draw_schedule(schedule_key, 1, len(truth.weights), options.schedule())
     is_box, corrected = plan.is_box[0], plan.corrected[0] if options.corrections else None
     prompts = initial_prompts(
-        prompt_key, targets, options.slots, is_box, options.exact_box_probability
+        prompt_key, truth.masks, options.slots, is_box, options.exact_box_probability, truth.known
     )
-    rows = _per_object(features, objects)
-    s16 = model.apply(variables, rows.s16, method="add_no_memory")
-    frame = prompted_frame(
-        model, variables, click_key, rows, s16, targets, row_weights, prompts, corrected, options
-    )
-    count = jnp.maximum(row_weights.sum(), 1.0)
-    dense, dense_metrics = _dense_loss(params, features, batch, options)
-    metrics = {name: value / count for name, value in frame.parts.items()}
-    metrics |= prompt_metrics(frame, targets, row_weights, is_box, corrected) | dense_metrics
-    return frame.loss / count + options.auxiliary_weight * dense, metrics
+
+    def answer(features: ImageFeatures) -> VisitLog:
+        rows = per_object(features, clips.objects)
+        s16 = model.apply(variables, rows.s16, method="add_no_memory")
+        frame = prompted_frame(
+            model, variables, click_key, rows, s16, truth, prompts, corrected, options
+        )
+        return log_of(frame, truth)
+
+    log = rematerialise(answer, options.remat)(features)
+    count = jnp.maximum(truth.weights.sum(), 1.0)
+    dense, dense_metrics = _dense_loss(params, features, clips, options)
+    metrics = prompt_metrics(log, is_box, corrected, count) | dense_metrics
+    return log.loss / count + options.auxiliary_weight * dense, metrics
 
 
 def _dense_loss(
-    params: Any, features: ImageFeatures, batch: SceneBatch, options: PromptOptions
+    params: Any, features: ImageFeatures, clips: TrainingClips, options: PromptOptions
 ) -> tuple[Array, dict[str, Array]]:
     if not options.auxiliary_weight:
         return jnp.zeros(()), {}
-    if batch.classes is None:
+    if clips.classes is None:
         raise ValueError("auxiliary_weight needs a batch with classes.")
-    classes = jnp.asarray(batch.classes).reshape(-1, *batch.classes.shape[-2:])
+    classes = jnp.asarray(clips.classes).reshape(-1, *clips.classes.shape[-2:])
     loss = auxiliary_head.loss(params[auxiliary_head.NAME], features, classes)
     return loss, {"dense": loss}
 
@@ -128,107 +102,38 @@ def dense_loss(
     model: Any, params: Any, batch: SceneBatch, key: Array, options: PromptOptions
 ) -> tuple[Array, dict[str, Array]]:
     """The encoder alone, on the classes of single images."""
-    del key
-    frames = normalise(batch.frames[:, 0])
-    features = model.apply({"params": params}, frames, method="encode_image")
-    loss, metrics = _dense_loss(params, features, batch, options)
+    clips = training_clips(batch).first(1)
+    features = encode(model, {"params": params}, clips.frames_u8[:, 0], key)
+    loss, metrics = _dense_loss(params, features, clips, options)
     return options.auxiliary_weight * loss, metrics
 
 
-def _visit(
-    model: Any,
-    variables: Any,
-    key: Array,
-    features: ImageFeatures,
-    targets: Array,
-    row_weights: Array,
-    memory: ClipMemory,
-    plan: PromptSchedule,
-    t: Any,
-    options: PromptOptions,
-) -> PromptedFrame:
-    """The answer on frame t (a number, maybe traced) of a clip, the next one to be visited.
-
-    Which visits can be to a conditioning or a corrected frame is known while tracing, so that a
-    clip whose first frame alone is prompted costs no more than that.
-    """
-    visit = len(memory.memories)
-    prompt_key, click_key = jax.random.split(jax.random.fold_in(key, visit))
-    may_condition = visit < options.conditioning_frames
-    may_correct = options.corrections > 0 and (visit == 0 or options.corrected_frames > 1)
-    s16 = model.apply(variables, features.s16, method="add_no_memory")
-    if visit:
-        recalled = model.apply(variables, features.s16, memory.read(), method="condition")
-        s16 = jnp.where(plan.conditioning[t], s16, recalled) if may_condition else recalled
-    if may_condition:
-        prompts = initial_prompts(
-            prompt_key, targets, options.slots, plan.is_box[t], options.exact_box_probability
-        )
-        prompts = prompts.replace(valid=prompts.valid & plan.conditioning[t])
-    else:
-        prompts = no_prompts(targets.shape[0], options.slots if may_correct else 1)
-    corrected = plan.corrected[t] if may_correct else None
-    return prompted_frame(
-        model,
-        variables,
-        click_key,
-        features,
-        s16,
-        targets,
-        row_weights,
-        prompts,
-        corrected,
-        options,
-    )
-
-
 def clip_loss(
-    model: Any, params: Any, batch: SceneBatch, key: Array, options: PromptOptions
+    model: Any, params: Any, batch: ClipBatch | SceneBatch, key: Array, options: PromptOptions
 ) -> tuple[Array, dict[str, Array]]:
-    """Loss per object of clips: some frames prompted, the others tracked with memory."""
-    variables = {"params": params}
-    clips, frames, objects, side, _ = batch.masks.shape
+    """Loss per object of clips: some frames prompted, the others tracked with memory.
+
+    It is the mean over the annotated frames, or their sum (`options.sum_frames`).
+    """
+    variables, clips = {"params": params}, training_clips(batch)
+    count, frames, objects, side, _ = clips.masks.shape
     if frames < 2:
         raise ValueError(f"a clip needs at least 2 frames, found {frames}.")
-    rows = clips * objects
     schedule_key, visit_key = jax.random.split(key)
-    plan = draw_schedule(schedule_key, frames, rows, options.schedule())
-    # Plain numbers where the first frame alone is prompted: nothing is gathered then.
-    order = plan.order if options.conditioning_frames > 1 else np.arange(frames)
-    pixels = normalise(batch.frames.reshape(clips * frames, side, side, 3))
-    encoded = model.apply(variables, pixels, method="encode_image")
-    dense, dense_metrics = _dense_loss(params, encoded, batch, options)
-    encoded = jax.tree.map(lambda x: x.reshape(clips, frames, *x.shape[1:]), encoded)
-    masks, row_weights = jnp.asarray(batch.masks), batch.valid.reshape(-1).astype(jnp.float32)
-    memory = ClipMemory(jnp.repeat(jnp.asarray(batch.frame_index)[:, order], objects, 0))
-    metrics, loss, score_loss = {}, jnp.zeros(()), jnp.zeros(())
-    tracked_iou, tracked_count = jnp.zeros(()), jnp.zeros(())
-    count = jnp.maximum(row_weights.sum(), 1.0)
-    for visit in range(frames):
-        t = order[visit]
-        features = _per_object(jax.tree.map(lambda x, t=t: x[:, t], encoded), objects)
-        targets = masks[:, t].reshape(rows, side, side)
-        frame = _visit(
-            model, variables, visit_key, features, targets, row_weights, memory, plan, t, options
-        )
-        loss, output = loss + frame.loss, frame.output
-        corrected = plan.corrected[t] & (options.corrections > 0)
-        if visit == 0:
-            metrics = {name: value / count for name, value in frame.parts.items()}
-            shown = corrected if options.corrections else None
-            metrics |= prompt_metrics(frame, targets, row_weights, plan.is_box[t], shown)
-        else:
-            is_tracked = ~plan.conditioning[t]
-            score_loss += frame.first_parts["object_score"] * is_tracked
-            total, shown = row_ious(frame.first.low_res, targets, row_weights * is_tracked)
-            tracked_iou, tracked_count = tracked_iou + total, tracked_count + shown
-        if options.mask_probability and visit < options.conditioning_frames:
-            given = plan.by_mask & plan.conditioning[t]
-            output = _given_masks(model, variables, features, targets, given, output)
-        if visit + 1 < frames:
-            memory.write(model, variables, features, output, plan.conditioning[t] | corrected, side)
-    tracked_frames = jnp.maximum(frames - plan.conditioning.sum(), 1)
-    metrics["tracked_iou"] = tracked_iou / jnp.maximum(tracked_count, 1.0)
-    metrics["tracked_score"] = score_loss / (count * tracked_frames)
-    total = loss / (count * frames) + options.auxiliary_weight * dense
-    return total, metrics | dense_metrics
+    plan = draw_schedule(schedule_key, frames, count * objects, options.schedule(), clips.annotated)
+    # Where the first frame alone is prompted, frames stay in time, and nothing is gathered.
+    order = plan.order if options.conditioning_frames > 1 else None
+    clips = clips.visited(order)
+    pixels = clips.frames_u8.reshape(count * frames, side, side, 3)
+    features = encode(model, variables, pixels, key)
+    dense, dense_metrics = _dense_loss(params, features, clips, options)
+    features = jax.tree.map(lambda x: x.reshape(count, frames, *x.shape[1:]), features)
+    visits = all_visits(clips, features, plan, order)
+    logs = visit_all(model, variables, visit_key, visits, objects, options)
+    weights = visits.truth.weights
+    rows = jnp.maximum(clips.row_weights.sum(), 1.0)
+    first = jax.tree.map(lambda x: x[0], (logs, visits.is_box, visits.corrected))
+    metrics = prompt_metrics(first[0], first[1], first[2] if options.corrections else None, rows)
+    metrics |= tracked_metrics(logs, weights, ~visits.is_conditioning) | dense_metrics
+    loss = logs.loss.sum() / (rows if options.sum_frames else jnp.maximum(weights.sum(), 1.0))
+    return loss + options.auxiliary_weight * dense, metrics
