@@ -132,8 +132,8 @@ def _answer(
             last = error.strerror or str(error)
         time.sleep(_RETRY)
     raise RollCallError(
-        f"process {index} of {count} found no coordinator at {host}:{port} within {timeout_s:.0f} s "
-        f"({last}). Is process 0 running there, and does a firewall let the port through?"
+        f"process {index} of {count} found no coordinator at {host}:{port} within {timeout_s:.0f} "
+        f"s ({last}). Is process 0 running there, and does a firewall let the port through?"
     )
 
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from absl import logging
@@ -41,7 +42,7 @@ class ShardingOptions:
 
 
 def make_mesh(
-    options: ShardingOptions = ShardingOptions(), devices: Sequence[jax.Device] | None = None
+    options: ShardingOptions = ShardingOptions(), devices: Sequence[Any] | None = None
 ) -> Mesh:
     """The devices of all processes as [data, fsdp]; neighbours share a row of pieces.
 
@@ -72,6 +73,10 @@ def make_mesh(
 
 def _name(path: Any) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def parameter_spec(
@@ -150,16 +155,23 @@ def batch_sharding(mesh: Mesh, batch_size: int) -> NamedSharding:
             batch_size, mesh.size, mesh.size // parts,
         )  # fmt: skip
     sharding = NamedSharding(mesh, PartitionSpec(axes) if axes else PartitionSpec())
-    rows = sharding.addressable_devices_indices_map((batch_size,)).values()
-    held = {index[0].indices(batch_size)[:2] for index in rows if index is not None}
-    count = sum(stop - start for start, stop in held)
-    if jax.process_count() > 1 and count * jax.process_count() != batch_size:
-        raise ValueError(
-            f"a batch of {batch_size} cannot be shared by {jax.process_count()} processes on a mesh "
-            f"of data={mesh.shape[DATA]}, fsdp={mesh.shape[FSDP]}: this process would hold {count} "
-            f"rows. Take a multiple of the {mesh.size} devices."
-        )
+    if jax.process_count() > 1:
+        _check_shares(sharding, batch_size)
     return sharding
+
+
+def _check_shares(sharding: NamedSharding, batch_size: int) -> None:
+    """Refuses rows that several processes would hold: their shares would not be told apart."""
+    places = sharding.addressable_devices_indices_map((batch_size,)).values()
+    spans = {at[0].indices(batch_size)[:2] for at in places if at}
+    rows, processes = sum(stop - start for start, stop in spans), jax.process_count()
+    if rows * processes != batch_size:
+        sizes = ", ".join(f"{name}={size}" for name, size in sharding.mesh.shape.items())
+        raise ValueError(
+            f"a batch of {batch_size} on a mesh of {sizes} cannot be shared by {processes} "
+            f"processes: this one would hold {rows} rows. Take a multiple of the "
+            f"{sharding.mesh.size} devices."
+        )
 
 
 def place_batch(batch: Any, sharding: jax.sharding.Sharding, is_whole: bool = False) -> Any:
@@ -183,7 +195,7 @@ def place_batch(batch: Any, sharding: jax.sharding.Sharding, is_whole: bool = Fa
 def _place_leaf(leaf: Any, sharding: NamedSharding) -> jax.Array:
     if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
         return jax.device_put(leaf, sharding)  # of all processes already
-    if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if isinstance(leaf, jax.Array) and _is_key(leaf):
         data = _place_leaf(jax.random.key_data(leaf), sharding)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
     whole = np.asarray(leaf)
@@ -255,7 +267,7 @@ def compile_step(
     the batch (the learning rate); they and the metrics are whole on every device. The state that
     goes in is used up. Take the step from a loss that went through `shard_loss`.
     """
-    whole = replicated(shardings.step.mesh)
+    whole = replicated(jax.tree.leaves(shardings)[0].mesh)
     return jax.jit(
         step,
         in_shardings=(shardings, batch_places, *(whole,) * further_arguments),
@@ -268,7 +280,7 @@ def bytes_per_device(tree: Any, shardings: Any) -> int:
     """What the largest share of a tree takes on one device, at rest."""
 
     def leaf(value: Any, sharding: NamedSharding) -> int:
-        if jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+        if _is_key(value):
             value = jax.eval_shape(jax.random.key_data, value)
             sharding = NamedSharding(sharding.mesh, PartitionSpec())
         return math.prod(sharding.shard_shape(value.shape)) * value.dtype.itemsize

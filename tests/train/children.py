@@ -39,9 +39,7 @@ def run_all(
     try:
         for child, command in zip(children, commands, strict=True):
             output, errors = child.communicate(timeout=timeout)
-            done.append(
-                subprocess.CompletedProcess(command, child.returncode, output, errors)
-            )
+            done.append(subprocess.CompletedProcess(command, child.returncode, output, errors))
     finally:
         for child in children:
             child.kill()

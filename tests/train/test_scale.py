@@ -28,7 +28,9 @@ def _start(settings, count=1):
         commands.append(["-m", "tests.train.sharded_run", text])
     done = children.run_all(commands, timeout=1200 if settings["loss"] == "clip" else 240)
     assert all(child.returncode == 0 for child in done), [c.stderr[-3000:] for c in done]
-    first, *others = [child.stdout.splitlines()[-1] for child in done]
+    first, *others = [
+        next(line for line in child.stdout.splitlines() if line.startswith("[{")) for child in done
+    ]
     assert all(other == first for other in others)  # every process sees the same values
     return json.loads(first)
 
