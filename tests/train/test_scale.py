@@ -26,7 +26,7 @@ def _start(settings, count=1):
         processes = [f"localhost:{port}", count, index] if count > 1 else []
         text = json.dumps(settings | {"processes": processes})
         commands.append(["-m", "tests.train.sharded_run", text])
-    done = children.run_all(commands, timeout=1200 if settings["loss"] == "clip" else 240)
+    done = children.run_all(commands, timeout=3600 if settings["loss"] == "clip" else 300)
     assert all(child.returncode == 0 for child in done), [c.stderr[-3000:] for c in done]
     first, *others = [
         next(line for line in child.stdout.splitlines() if line.startswith("[{")) for child in done
