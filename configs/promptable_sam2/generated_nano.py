@@ -17,8 +17,8 @@ def get_config(mode: str = "full") -> ConfigDict:
     c = ConfigDict()
     c.system, c.seed, c.dtype = "promptable_sam2", 0, "bfloat16"
     c.model = {"variant": "nano"}
-    # `run` starts from the averaged parameters of an earlier run's folder.
-    c.init = {"tie_attention": True, "localise_memory": True, "run": ""}
+    # From nothing; or from a `checkpoint` ("nano", a file, a folder), or the mean of an earlier `run`.
+    c.init = {"checkpoint": "", "run": "", "tie_attention": True, "localise_memory": True}
     c.train_data = {
         "folder": "",  # shards of surgjax.synthetic.build; several, separated by commas
         "shapes": {"kind": "shapes", "size": 128, "batch": 1, "objects": 64},

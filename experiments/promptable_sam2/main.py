@@ -6,7 +6,6 @@ A step that is not finite leaves WORKDIR/failures/step_N, which the same command
 `--replay WORKDIR/failures/step_N` computes again.
 """
 
-import dataclasses
 import functools
 import tempfile
 from collections.abc import Mapping
@@ -18,63 +17,21 @@ import optax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from experiments.promptable_sam2 import model_parts
 from experiments.promptable_sam2.evaluation import Evaluation, EvaluationOptions
 from surgjax import train
-from surgjax.losses import LossWeights
-from surgjax.models import sam2, variants
 from surgjax.synthetic import build
-from surgjax.train import auxiliary_head, lora, recipes, replay, scene_batches, warm_start
+from surgjax.train import recipes, replay, scene_batches, warm_start
 from surgjax.train.accumulation import Accumulation
-from surgjax.train.averaged import averaged_params, export_run
+from surgjax.train.averaged import export_run
 from surgjax.train.batch_sources import OpenSource
-from surgjax.train.loop import LossFn
 from surgjax.train.steps import promptable
-from surgjax.train.steps.prompt_options import PromptOptions
 
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints and logs.", required=True)
 _DATA = flags.DEFINE_string("data", None, "Folders of shards (a,b); sets train_data.folder.")
 _COMPILE_CACHE = flags.DEFINE_string("compile_cache", None, "Folder that keeps compiled steps.")
 _REPLAY = flags.DEFINE_string("replay", None, "Folder of a failed step: computes it again.")
-
-_LOSSES = {
-    "shapes": promptable.image_loss,
-    "dense": promptable.dense_loss,
-    "image": promptable.image_loss,
-    "clip": promptable.clip_loss,
-}
-
-
-def _adapters(config: Any) -> lora.LoraOptions | None:
-    trained = recipes.get_recipe(config.recipe).trained
-    is_wanted = any(pattern.startswith(lora.NAME) for pattern in trained)
-    return lora.LoraOptions(**config.lora) if is_wanted else None
-
-
-def _optimizer(config: Any) -> optax.GradientTransformation:
-    blocks = sum(variants.get_config(config.model.variant).stages)
-    return train.build_optimizer(train.OptimizerOptions(**config.optim), blocks)
-
-
-def _loss_fn(config: Any, options: scene_batches.BatchOptions) -> LossFn:
-    variant = variants.get_config(config.model.variant, image_size=options.size)
-    # Of the image encoder: the rate at which blocks are dropped, and whether they are recomputed.
-    extra = {
-        name: config.model[name] for name in ("drop_path_rate", "remat") if name in config.model
-    }
-    variant = variant.replace(**extra)
-    model = sam2.Sam2(variant, jnp.dtype(config.dtype))
-    prompts = PromptOptions(
-        **config.prompts, loss_size=options.size // 2, weights=LossWeights(**config.loss)
-    )
-    if options.kind == "shapes":  # they have no classes
-        prompts = dataclasses.replace(prompts, auxiliary_weight=0.0)
-    loss, adapters = _LOSSES[options.kind], _adapters(config)
-
-    def of_model(params: Any, batch: Any, key: jax.Array):
-        return loss(model, params, batch, key, prompts)
-
-    return of_model if adapters is None else lora.adapted(of_model, adapters)
 
 
 def _write_scenes(folder: str) -> str:
@@ -83,32 +40,13 @@ def _write_scenes(folder: str) -> str:
     return folder
 
 
-def _initial_params(config: Any) -> dict:
-    variant = variants.get_config(config.model.variant)
-    if config.init.run:  # the mean of an earlier run
-        params, _ = averaged_params(config.init.run, config.model.variant, keep_head=True)
-    else:
-        params = sam2.init_params(variant, config.seed)
-    if config.init.tie_attention:
-        params = warm_start.tie_attention(params)
-    if config.init.localise_memory:
-        params = warm_start.localise_memory(params)
-    if config.prompts.auxiliary_weight and auxiliary_head.NAME not in params:
-        head = auxiliary_head.init_params(variant.hidden_dim, config.seed)
-        params = {**params, auxiliary_head.NAME: head}
-    return params
-
-
 def _kinds(config: Any) -> dict[str, scene_batches.BatchOptions]:
     data = config.train_data
     return {k: scene_batches.BatchOptions(**v) for k, v in data.items() if k != "folder"}
 
 
 def _initial_state(config: Any, optimizer: optax.GradientTransformation) -> train.TrainState:
-    params, adapters = _initial_params(config), _adapters(config)
-    if adapters is not None:
-        params = lora.add(params, adapters, config.seed)
-    recipe = recipes.get_recipe(config.recipe)
+    params, recipe = model_parts.initial_params(config), recipes.get_recipe(config.recipe)
     logging.info("%s", recipes.summary(params, recipe))
     return train.init_state(jax.tree.map(jnp.asarray, params), optimizer, config.seed, recipe)
 
@@ -137,27 +75,32 @@ def run(config: Any, workdir: str) -> train.TrainState:
     kinds = _kinds(config)
     stages = [train.Stage(stage["steps"], stage["shares"]) for stage in config.stages]
     options = train.OptimizerOptions(**config.optim)
-    optimizer = _optimizer(config)
-    variant = variants.get_config(config.model.variant)
+    optimizer = model_parts.optimizer_of(config)
+    variant = model_parts.variant_of(config)
     with tempfile.TemporaryDirectory() as scratch:
         folder = config.train_data.folder
         folders = folder.split(",") if folder else [_write_scenes(scratch)]
         state = train.fit(
             state=_initial_state(config, optimizer),
-            loss_fns={name: _loss_fn(config, options) for name, options in kinds.items()},
+            loss_fns={
+                name: model_parts.loss_fn(config, options.kind, options.size)
+                for name, options in kinds.items()
+            },
             batches=_sources(kinds, folders, config.seed),
             stages=stages,
             optimizer=optimizer,
             learning_rate=train.learning_rate_schedule(options, sum(s.steps for s in stages)),
             workdir=workdir,
             options=train.LoopOptions(seed=config.seed, **config.loop),
-            evaluate=Evaluation(variant, EvaluationOptions(**config.eval), _adapters(config)),
+            evaluate=Evaluation(
+                variant, EvaluationOptions(**config.eval), model_parts.adapters_of(config)
+            ),
             config=config,
             recipe=recipes.get_recipe(config.recipe),
             accumulate=Accumulation(config.micro_batches, lambda batch: batch.valid.sum()),
         )
     if jax.process_index() == 0:
-        exported = export_run(workdir, variant, adapters=_adapters(config))
+        exported = export_run(workdir, variant, adapters=model_parts.adapters_of(config))
         print(f"finished; averaged parameters in {exported}")
     return state
 
@@ -168,9 +111,9 @@ def replay_step(config: Any, folder: str) -> replay.Replayed:
     kinds = _kinds(config)
     if about["kind"] not in kinds:
         raise ValueError(f"{folder}: kind {about['kind']!r} is not in the config: {sorted(kinds)}.")
-    target = _initial_state(config, _optimizer(config))
-    batch = promptable.SceneBatch(**arrays)
-    found = replay.replay(folder, _loss_fn(config, kinds[about["kind"]]), batch, target)
+    target = _initial_state(config, model_parts.optimizer_of(config))
+    batch, kind = promptable.SceneBatch(**arrays), kinds[about["kind"]]
+    found = replay.replay(folder, model_parts.loss_fn(config, kind.kind, kind.size), batch, target)
     print(f"step {about['step']}, {about['kind']!r} batch of {about['sources']}")
     print(f"loss {found.loss}, gradient norm {found.grad_norm}, {found.metrics}")
     print(f"gradients that are not finite: {', '.join(found.bad_gradients) or 'none'}")
