@@ -1,0 +1,126 @@
+"""From a training config to what is trained: the model's losses, its first state, its optimizer.
+
+Path:    config, checkpoints -> [model_parts] -> running
+Axes:    see `train.steps`.
+Units:   sizes in pixels.
+Errors:  ValueError naming the entry of the config; CheckpointError for weights that do not fit.
+Differs: weights given by `init` are taken as they are; what helps a model that starts from nothing
+         (tied attention, memory that looks near) is left out then.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl import logging
+
+from surgjax import checkpoints, train
+from surgjax.losses import LossWeights
+from surgjax.models import sam2, variants
+from surgjax.train import auxiliary_head, lora, recipes, warm_start
+from surgjax.train.averaged import averaged_params
+from surgjax.train.loop import LossFn
+from surgjax.train.steps import promptable
+from surgjax.train.steps.prompt_options import PromptOptions
+
+LOSSES = {
+    "shapes": promptable.image_loss,
+    "dense": promptable.dense_loss,
+    "image": promptable.image_loss,
+    "clip": promptable.clip_loss,
+}
+_OF_VARIANT = ("version", "image_size")
+_TRAINING_ONLY = ("drop_path_rate", "dropout", "remat")
+
+
+def variant_of(config: Any, image_size: int | None = None) -> variants.Sam2Config:
+    """The model of `config.model`, at its own size or another."""
+    known = ("variant", *_OF_VARIANT, *_TRAINING_ONLY)
+    unknown = sorted(set(config.model) - set(known))
+    if unknown:
+        raise ValueError(f"config.model: {unknown} unknown; expected some of {known}.")
+    asked = {name: config.model[name] for name in _OF_VARIANT if name in config.model}
+    variant = variants.get_config(config.model.variant, **asked)
+    extra = {name: config.model[name] for name in _TRAINING_ONLY if name in config.model}
+    return variant.replace(**extra, **({"image_size": image_size} if image_size else {}))
+
+
+def adapters_of(config: Any) -> lora.LoraOptions | None:
+    """Options of the adapters, if the recipe trains any."""
+    trained = recipes.get_recipe(config.recipe).trained
+    is_wanted = any(pattern.startswith(lora.NAME) for pattern in trained)
+    return lora.LoraOptions(**config.lora) if is_wanted else None
+
+
+def optimizer_of(config: Any) -> optax.GradientTransformation:
+    """The optimizer, whose rates follow the depth of the variant's encoder."""
+    blocks = sum(variant_of(config).stages)
+    return train.build_optimizer(train.OptimizerOptions(**config.optim), blocks)
+
+
+def loss_fn(config: Any, kind: str, size: int) -> LossFn:
+    """`(params, batch, key) -> (loss, metrics)` for batches of one kind and size."""
+    model = sam2.Sam2(variant_of(config, size), jnp.dtype(config.dtype))
+    weights = LossWeights(**config.loss)
+    given: dict[str, Any] = {"loss_size": size // 2} | dict(config.prompts)
+    prompts = PromptOptions(**given, weights=weights)
+    if kind == "shapes":  # they have no classes
+        prompts = dataclasses.replace(prompts, auxiliary_weight=0.0)
+    loss, adapters = LOSSES[kind], adapters_of(config)
+
+    def of_model(params: Any, batch: Any, key: jax.Array):
+        return loss(model, params, batch, key, prompts)
+
+    return of_model if adapters is None else lora.adapted(of_model, adapters)
+
+
+def _checked(params: Mapping[str, Any], variant: variants.Sam2Config, source: str) -> dict:
+    """Weights of a checkpoint, if they are those of the variant."""
+
+    def shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+        flat = jax.tree_util.tree_flatten_with_path(tree)[0]
+        return {jax.tree_util.keystr(k, simple=True, separator="/"): v.shape for k, v in flat}
+
+    wanted, found = shapes(sam2.abstract_params(variant)), shapes(params)
+    if wanted != found:
+        names = sorted(k for k in wanted | found if wanted.get(k) != found.get(k))
+        first = names[0]
+        raise ValueError(
+            f"config.init.checkpoint {source}: not the weights of {variant.name!r} "
+            f"{variant.version}; {len(names)} arrays differ, the first is {first}: expected "
+            f"{wanted.get(first, 'none')}, found {found.get(first, 'none')}."
+        )
+    return dict(params)
+
+
+def initial_params(config: Any) -> dict[str, Any]:
+    """What training starts from: a checkpoint, the mean of an earlier run, or random numbers."""
+    variant, init = variant_of(config), config.init
+    if init.run and init.checkpoint:
+        raise ValueError(
+            f"config.init: run {init.run!r} and checkpoint {init.checkpoint!r} are both given."
+        )
+    if init.run:
+        params, step = averaged_params(init.run, config.model.variant, keep_head=True)
+        logging.info("starting from %s, step %d", init.run, step)
+    elif init.checkpoint:
+        loaded = checkpoints.load(init.checkpoint)
+        params = _checked(loaded.params, variant, init.checkpoint)
+        logging.info("starting from %s, sha256 %s", loaded.source, loaded.sha256)
+    else:
+        logging.warning("starting from random weights: init.checkpoint and init.run are empty")
+        params = sam2.init_params(variant, config.seed)
+        if init.tie_attention:
+            params = warm_start.tie_attention(params)
+        if init.localise_memory:
+            params = warm_start.localise_memory(params)
+    if config.prompts.get("auxiliary_weight", 0) and auxiliary_head.NAME not in params:
+        head = auxiliary_head.init_params(variant.hidden_dim, config.seed)
+        params = {**params, auxiliary_head.NAME: head}
+    adapters = adapters_of(config)
+    params = params if adapters is None else lora.add(params, adapters, config.seed)
+    return jax.tree.map(np.asarray, params)
