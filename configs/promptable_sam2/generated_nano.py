@@ -16,9 +16,11 @@ from ml_collections import ConfigDict
 def get_config(mode: str = "full") -> ConfigDict:
     c = ConfigDict()
     c.system, c.seed, c.dtype = "promptable_sam2", 0, "bfloat16"
+    c.is_debug, c.mesh = mode == "debug", {"data": -1, "fsdp": 1}
     c.model = {"variant": "nano"}
-    # From nothing; or from a `checkpoint` ("nano", a file, a folder), or the mean of an earlier `run`.
-    c.init = {"checkpoint": "", "run": "", "tie_attention": True, "localise_memory": True}
+    # From nothing, or from a `checkpoint` ("nano", a file, a folder), or an earlier `run`'s mean.
+    c.init = {"checkpoint": "", "run": "", "from_nothing": True}
+    c.init.update(tie_attention=True, localise_memory=True)
     c.train_data = {
         "folder": "",  # shards of surgjax.synthetic.build; several, separated by commas
         "shapes": {"kind": "shapes", "size": 128, "batch": 1, "objects": 64},

@@ -51,8 +51,27 @@ def _on_host(params: Any) -> dict:
     return jax.tree.map(leaf, params)
 
 
+class Predictors:
+    """Image and video predictors of a state's averaged weights; compiled at the first use only."""
+
+    def __init__(self, config: variants.Sam2Config, adapters: lora.LoraOptions | None):
+        self._config, self._adapters = config, adapters
+        self._made: tuple[ImagePredictor, VideoPredictor] | None = None
+
+    def of(self, state: TrainState) -> tuple[ImagePredictor, VideoPredictor]:
+        params = _on_host(auxiliary_head.without(recipes.averaged(state)))
+        if self._adapters is not None:
+            params = lora.merge(params, self._adapters)
+        if self._made is None:
+            images = ImagePredictor(params, self._config)
+            self._made = images, VideoPredictor(params, self._config, keep_records=False)
+        for predictor in self._made:
+            predictor.programs.params = jax.device_put(params)
+        return self._made
+
+
 class Evaluation:
-    """Called with a state by the loop; compiles its programs at the first call only."""
+    """Called with a state by the loop."""
 
     def __init__(
         self,
@@ -60,24 +79,11 @@ class Evaluation:
         options: EvaluationOptions,
         adapters: lora.LoraOptions | None = None,
     ):
-        self._config, self._options, self._adapters = config, options, adapters
-        self._images: ImagePredictor | None = None
-        self._videos: VideoPredictor | None = None
-
-    def _predictors(self, params: dict) -> tuple[ImagePredictor, VideoPredictor]:
-        if self._images is None or self._videos is None:
-            self._images = ImagePredictor(params, self._config)
-            self._videos = VideoPredictor(params, self._config, keep_records=False)
-        for predictor in (self._images, self._videos):
-            predictor.programs.params = jax.device_put(params)
-        return self._images, self._videos
+        self._options, self._predictors = options, Predictors(config, adapters)
 
     def __call__(self, state: TrainState) -> tuple[Mapping[str, float], Mapping[str, np.ndarray]]:
         """Scores of the averaged weights, and overlays of truth and answers to boxes."""
-        params = _on_host(auxiliary_head.without(recipes.averaged(state)))
-        if self._adapters is not None:
-            params = lora.merge(params, self._adapters)
-        images, videos = self._predictors(params)
+        images, videos = self._predictors.of(state)
         options, scores = self._options, {}
         if options.images:
             seeds = range(options.seed, options.seed + options.images)
@@ -90,21 +96,20 @@ class Evaluation:
             scores["J&F"] = found["J&F"]
         pictures = {}
         for seed in range(options.seed, options.seed + options.pictures):
-            picture = draw_answers(images, seed, options.scenes)
-            if picture is not None:
-                pictures[f"boxes_{seed}"] = picture
+            scene = generate_image(seed, config=PRESETS[options.scenes])
+            masks = scoring.objects_of(scene.label_maps[0])
+            if masks:
+                pictures[f"boxes_{seed}"] = draw_answers(images, scene.frames_u8[0], masks)
         return scores, pictures
 
 
-def draw_answers(predictor: ImagePredictor, seed: int, scenes: str) -> np.ndarray | None:
-    """Truth on the left, the masks that the objects' boxes give on the right; None if none is seen.
+def draw_answers(
+    predictor: ImagePredictor, image: np.ndarray, masks: list[np.ndarray]
+) -> np.ndarray:
+    """Truth on the left, the masks that the objects' boxes give on the right.
 
     Where two answers overlap, the later object is shown.
     """
-    scene = generate_image(seed, config=PRESETS[scenes])
-    image, masks = scene.frames_u8[0], scoring.objects_of(scene.label_maps[0])
-    if not masks:
-        return None
     boxes = np.stack([scoring.tight_box(mask) for mask in masks])
     predictor.set_image(image)
     answers = predictor.predict(box=boxes, multimask_output=False)[0][:, 0]

@@ -34,19 +34,24 @@ LOSSES = {
     "clip": promptable.clip_loss,
 }
 _OF_VARIANT = ("version", "image_size")
-_TRAINING_ONLY = ("drop_path_rate", "dropout", "remat")
+# What a model in training does differently; the exported one does not.
+_TRAINING_ONLY = ("drop_path_rate", "dropout", "remat", "binarize_prompted_masks")
 
 
-def variant_of(config: Any, image_size: int | None = None) -> variants.Sam2Config:
-    """The model of `config.model`, at its own size or another."""
+def variant_of(config: Any) -> variants.Sam2Config:
+    """The model of `config.model`, as it is used afterwards."""
     known = ("variant", *_OF_VARIANT, *_TRAINING_ONLY)
     unknown = sorted(set(config.model) - set(known))
     if unknown:
         raise ValueError(f"config.model: {unknown} unknown; expected some of {known}.")
     asked = {name: config.model[name] for name in _OF_VARIANT if name in config.model}
-    variant = variants.get_config(config.model.variant, **asked)
-    extra = {name: config.model[name] for name in _TRAINING_ONLY if name in config.model}
-    return variant.replace(**extra, **({"image_size": image_size} if image_size else {}))
+    return variants.get_config(config.model.variant, **asked)
+
+
+def _in_training(config: Any, image_size: int) -> variants.Sam2Config:
+    """The same model as it is trained, on pictures of some size."""
+    changes = {name: config.model[name] for name in _TRAINING_ONLY if name in config.model}
+    return variant_of(config).replace(**changes, image_size=image_size)
 
 
 def adapters_of(config: Any) -> lora.LoraOptions | None:
@@ -64,7 +69,7 @@ def optimizer_of(config: Any) -> optax.GradientTransformation:
 
 def loss_fn(config: Any, kind: str, size: int) -> LossFn:
     """`(params, batch, key) -> (loss, metrics)` for batches of one kind and size."""
-    model = sam2.Sam2(variant_of(config, size), jnp.dtype(config.dtype))
+    model = sam2.Sam2(_in_training(config, size), jnp.dtype(config.dtype))
     weights = LossWeights(**config.loss)
     given: dict[str, Any] = {"loss_size": size // 2} | dict(config.prompts)
     prompts = PromptOptions(**given, weights=weights)
@@ -111,12 +116,17 @@ def initial_params(config: Any) -> dict[str, Any]:
         loaded = checkpoints.load(init.checkpoint)
         params = _checked(loaded.params, variant, init.checkpoint)
         logging.info("starting from %s, sha256 %s", loaded.source, loaded.sha256)
+    elif not init.from_nothing:
+        raise ValueError(
+            "config.init: no weights given. Fine-tuning needs --config.init.checkpoint (a file, a "
+            "folder or a bundled name) or init.run; from_nothing starts from random numbers."
+        )
     else:
-        logging.warning("starting from random weights: init.checkpoint and init.run are empty")
+        logging.info("starting from random numbers")
         params = sam2.init_params(variant, config.seed)
-        if init.tie_attention:
+        if init.get("tie_attention", False):
             params = warm_start.tie_attention(params)
-        if init.localise_memory:
+        if init.get("localise_memory", False):
             params = warm_start.localise_memory(params)
     if config.prompts.get("auxiliary_weight", 0) and auxiliary_head.NAME not in params:
         head = auxiliary_head.init_params(variant.hidden_dim, config.seed)

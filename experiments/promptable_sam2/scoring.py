@@ -66,6 +66,21 @@ def objects_of(label_map: np.ndarray) -> list[np.ndarray]:
     return [mask for mask in masks if mask.mean() >= MIN_AREA]
 
 
+def answer_image(
+    predictor: ImagePredictor, image: np.ndarray, masks: list[np.ndarray]
+) -> tuple[list[float], list[float]]:
+    """IoU of every object's tight box, and of one click at its centre."""
+    predictor.set_image(image)
+    boxes = np.stack([tight_box(mask) for mask in masks])
+    answers, _, _ = predictor.predict(box=boxes, multimask_output=False)
+    boxed = [iou(answer[0], mask) for answer, mask in zip(answers, masks, strict=True)]
+    points = np.stack([center_click(None, mask)[0] for mask in masks])[:, None]
+    labels = np.ones(points.shape[:2], int)
+    answers, ious, _ = predictor.predict(points, labels, multimask_output=True)
+    best = ious.argmax(-1)
+    return boxed, [iou(answers[k, best[k]], mask) for k, mask in enumerate(masks)]
+
+
 def score_images(predictor: ImagePredictor, seeds: range, scenes: str) -> dict[str, float]:
     """Mean IoU of a tight box and of one click at the object's centre, on held-out images."""
     boxed, clicked = [], []
@@ -74,15 +89,9 @@ def score_images(predictor: ImagePredictor, seeds: range, scenes: str) -> dict[s
         masks = objects_of(scene.label_maps[0])
         if not masks:
             continue
-        predictor.set_image(scene.frames_u8[0])
-        boxes = np.stack([tight_box(mask) for mask in masks])
-        answers, _, _ = predictor.predict(box=boxes, multimask_output=False)
-        boxed += [iou(answer[0], mask) for answer, mask in zip(answers, masks, strict=True)]
-        points = np.stack([center_click(None, mask)[0] for mask in masks])[:, None]
-        labels = np.ones(points.shape[:2], int)
-        answers, ious, _ = predictor.predict(points, labels, multimask_output=True)
-        best = ious.argmax(-1)
-        clicked += [iou(answers[k, best[k]], mask) for k, mask in enumerate(masks)]
+        by_box, by_click = answer_image(predictor, scene.frames_u8[0], masks)
+        boxed += by_box
+        clicked += by_click
     return {
         "images": len(seeds),
         "objects": len(boxed),

@@ -138,7 +138,7 @@ class ClipLoader:
             is_long=draw.is_long,
             is_reversed=np.array(draw.is_reversed),
             frame_index=draw.frame_index,
-            time_s=(draw.frame_index * (1 / video.fps if video.fps else 0)).astype(np.float32),
+            time_s=_travelled_seconds(draw.positions, times, video.fps),
             category=category,
             set_index=np.array(pick.set_index, np.int32),
         )
@@ -152,6 +152,13 @@ class ClipLoader:
             draw.object_ids,
         )
         return _Example(arrays, source)
+
+
+def _travelled_seconds(positions: np.ndarray, times: np.ndarray, fps: float) -> np.ndarray:
+    """[T] float32 since the first frame, either way; a frame that is shown again takes its turn."""
+    steps = np.abs(np.diff(times))
+    steps[np.diff(positions) == 0] = 1 / fps if fps else 0
+    return np.concatenate([[0], np.cumsum(steps)]).astype(np.float32)
 
 
 def _table(

@@ -1,6 +1,6 @@
 """Batches on the device before the step asks for them.
 
-Path:    clips -> [prefetch] -> train step
+Path:    clips, scene batches -> [prefetch] -> train step
 Axes:    every array begins with B, the batch of this process.
 Errors:  what the source raises, at the batch it was raised for.
 Differs: a thread takes batches from the source and starts their transfer, so that neither waits
@@ -9,39 +9,55 @@ Differs: a thread takes batches from the source and starts their transfer, so th
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import numpy as np
 
-from surgjax.data.clips import ClipBatch, LoadedBatch
+from surgjax.data.clips import LoadedBatch
 
 
-def put_batch(clips: ClipBatch, sharding: jax.sharding.Sharding | None = None) -> ClipBatch:
-    """Starts the transfer of a batch.
+def put_batch(batch: Any, sharding: jax.sharding.Sharding | None = None) -> Any:
+    """Starts the transfer of a pytree of arrays; returns global arrays.
 
-    sharding: of the global batch along its first axis, e.g. NamedSharding(mesh, P("data")); the
-    processes' rows follow each other in process order. Without it, the default device.
+    sharding: of the global batch along its first axis, e.g. NamedSharding(mesh, P("data")). Every
+    process gives an equal share of the rows; the shares follow each other in the order of the
+    processes' devices in the mesh. Without it, the default device.
     """
     if sharding is None:
-        return jax.tree.map(jax.device_put, clips)
-    return jax.tree.map(
-        lambda array: jax.make_array_from_process_local_data(sharding, array), clips
-    )
+        return jax.tree.map(jax.device_put, batch)
+
+    def put(array: Any) -> jax.Array:
+        array = np.asarray(array)
+        shape = (array.shape[0] * jax.process_count(), *array.shape[1:])
+        return jax.make_array_from_process_local_data(sharding, array, shape)
+
+    return jax.tree.map(put, batch)
 
 
-class DevicePrefetch(Iterator[LoadedBatch]):
-    """`source` with its arrays on the device, `ahead` batches early. Close it after use."""
+def put_clips(
+    sharding: jax.sharding.Sharding | None = None,
+) -> Callable[[LoadedBatch], LoadedBatch]:
+    """`put_batch` for what `open_clips` gives."""
+    return lambda batch: batch._replace(clips=put_batch(batch.clips, sharding))
+
+
+class DevicePrefetch(Iterator[Any]):
+    """`source` with its arrays on the device, `ahead` items early. Close it after use.
+
+    place: starts the transfer of an item; `put_clips()` by default.
+    """
 
     def __init__(
         self,
-        source: Iterator[LoadedBatch],
-        sharding: jax.sharding.Sharding | None = None,
+        source: Iterator[Any],
+        place: Callable[[Any], Any] | None = None,
         ahead: int = 2,
     ):
         if ahead < 1:
             raise ValueError(f"ahead must be 1 or more, found {ahead}.")
-        self._source, self._sharding = source, sharding
+        self._source, self._place = source, place or put_clips()
         self._ready: queue.Queue[Any] = queue.Queue(ahead)
         self._is_closed = threading.Event()
         self._thread = threading.Thread(target=self._work, name="device-prefetch", daemon=True)
@@ -50,7 +66,7 @@ class DevicePrefetch(Iterator[LoadedBatch]):
     def _work(self) -> None:
         try:
             for batch in self._source:
-                if not self._offer(batch._replace(clips=put_batch(batch.clips, self._sharding))):
+                if not self._offer(self._place(batch)):
                     return
             self._offer(StopIteration())
         except Exception as error:  # raised again where the batch is asked for
@@ -65,7 +81,7 @@ class DevicePrefetch(Iterator[LoadedBatch]):
                 continue
         return False
 
-    def __next__(self) -> LoadedBatch:
+    def __next__(self) -> Any:
         while True:
             if self._is_closed.is_set():
                 raise StopIteration

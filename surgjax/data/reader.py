@@ -36,17 +36,30 @@ _RGB = getattr(cv2, "IMREAD_COLOR_RGB", cv2.IMREAD_COLOR)  # not in every OpenCV
 _GREY, _PALETTE = 0, 3  # colour types of a PNG header
 
 
+def _versions(base: str) -> list[tuple[tuple[int, ...], str]]:
+    """(numbers, name) of the version folders of a folder, ascending."""
+    names = os.listdir(base) if os.path.isdir(base) else ()
+    return sorted(
+        (tuple(int(part) for part in name.split(".")), name)
+        for name in names
+        if all(part.isdigit() for part in name.split("."))
+    )
+
+
 def version_folder(data_dir: str | os.PathLike, name: str) -> str:
-    """DATA_DIR and NAME[/CONFIG][:VERSION] to the folder; without a version, the highest one."""
+    """DATA_DIR and NAME[/CONFIG][:VERSION] to the folder; without a version, the highest one.
+
+    Without CONFIG the set must have been prepared in one config only.
+    """
     name, _, version = name.partition(":")
     base = os.path.join(data_dir, *name.split("/"))
-    found = sorted(
-        (tuple(int(part) for part in folder.split(".")), folder)
-        for folder in (os.listdir(base) if os.path.isdir(base) else ())
-        if all(part.isdigit() for part in folder.split("."))
-    )
-    if version:
-        found = [pair for pair in found if pair[1] == version]
+    if "/" not in name and os.path.isdir(base) and not _versions(base):
+        configs = [each for each in sorted(os.listdir(base)) if _versions(os.path.join(base, each))]
+        if len(configs) > 1:
+            options = ", ".join(f"{name}/{each}" for each in configs)
+            raise ValueError(f"{base}: was prepared in several configs: choose one of {options}.")
+        base = os.path.join(base, *configs)
+    found = [pair for pair in _versions(base) if not version or pair[1] == version]
     if not found:
         wanted = f"version {version}" if version else "version folder such as 1.0.0"
         raise ValueError(f"{base}: no {wanted} found: run experiments.prepare_data first.")

@@ -47,6 +47,7 @@ RECIPES = {
         Recipe("full", ("*",)),
         Recipe("frozen_encoder", ("*",), frozen=("image_encoder/*",)),
         Recipe("decoder_only", ("sam_mask_decoder/*",)),
+        Recipe("encoder_decoder", ("image_encoder/*", "sam_mask_decoder/*")),  # SurgiSAM2's choice
         # Answers on single images stay as they were, bit for bit.
         Recipe(
             "memory_only",
@@ -67,7 +68,12 @@ RECIPES = {
 
 
 def get_recipe(choice: str | Sequence[str]) -> Recipe:
-    """A recipe by its name, or the one that trains what the given patterns match."""
+    """A recipe by its name, or the one that trains what the given patterns match.
+
+    Patterns come as a sequence, or separated by commas: "memory_encoder/*,no_obj_ptr".
+    """
+    if isinstance(choice, str) and ("/" in choice or "," in choice):
+        choice = choice.split(",")
     if not isinstance(choice, str):
         return Recipe("custom", tuple(choice))
     if choice not in RECIPES:

@@ -12,14 +12,15 @@ import dataclasses
 import itertools
 import os
 import pathlib
-import queue
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
+import jax
 import numpy as np
 
+from surgjax.data.mixture import Share
 from surgjax.synthetic.build import HELD_OUT
 from surgjax.train.batch_sources import SourcedBatch
 from surgjax.train.scene_augment import apply_colour, draw_colour, draw_warp
@@ -226,14 +227,16 @@ def cut_away(
     return frames, masks, valid, index, classes
 
 
-def scene_batch(shards: ShardFolder, options: BatchOptions, seed: int, number: int) -> SourcedBatch:
-    """Batch `number`: a function of its arguments and of the shards that are there.
+def scene_batch(
+    shards: ShardFolder, options: BatchOptions, seed: int, number: int, rows: range | None = None
+) -> SourcedBatch:
+    """Batch `number`, or some `rows` of it: a function of its arguments and of the shards.
 
-    Its sources are the seeds of the scenes, the one that cuts in last.
+    A row's source are the seeds of its scenes, the one that cuts in last.
     """
-    rng = np.random.default_rng((seed, number))
     scenes, sources = [], []
-    for _ in range(options.batch):
+    for row in range(options.batch) if rows is None else rows:
+        rng = np.random.default_rng((seed, number, row))
         drawn: list[int] = []
         scene = draw_scene(rng, shards, options, drawn=drawn)
         shown = drawn[-1:]
@@ -241,10 +244,16 @@ def scene_batch(shards: ShardFolder, options: BatchOptions, seed: int, number: i
             scene = cut_away(rng, scene, draw_scene(rng, shards, options, drawn=drawn))
             shown += drawn[-1:]
         scenes.append(scene)
-        sources.append({"scenes": shown, "batch": number})
+        sources.append({"scenes": shown, "batch": number, "row": row})
     return SourcedBatch(
         SceneBatch(*(np.stack(x) for x in zip(*scenes, strict=True))), tuple(sources)
     )
+
+
+def rows_of_process(options: BatchOptions) -> range:
+    """The rows of every global batch that this process makes."""
+    share = Share(options.batch, jax.process_index(), jax.process_count())
+    return range(share.number(0), share.number(0) + share.local_size)
 
 
 def scene_batches(
@@ -253,42 +262,15 @@ def scene_batches(
     seed: int,
     refresh_every: int = 50,
     start: int = 0,
+    rows: range | None = None,
 ) -> Iterator[SourcedBatch]:
-    """Endless batches from number `start` on, prepared by one thread ahead of the training step.
+    """Endless batches from number `start` on, or some `rows` of each.
 
     New shards are taken up every `refresh_every` batches; while a folder grows, a batch depends on
     when it is made, and only a finished one gives the same batches again.
     """
     cv2.setNumThreads(1)
-    ready: queue.Queue = queue.Queue(maxsize=4)
-    is_closed = threading.Event()
-
-    def offer(item: SourcedBatch | Exception) -> None:
-        while not is_closed.is_set():
-            try:
-                return ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        try:
-            for number in itertools.count(start):
-                if is_closed.is_set():
-                    return
-                if number % refresh_every == refresh_every - 1:
-                    shards.refresh()
-                offer(scene_batch(shards, options, seed, number))
-        except Exception as error:  # handed to the training thread, which raises it
-            offer(error)
-
-    thread = threading.Thread(target=work, name="scene-batches", daemon=True)
-    thread.start()
-    try:
-        while True:
-            item = ready.get()
-            if isinstance(item, Exception):
-                raise item
-            yield item
-    finally:
-        is_closed.set()
-        thread.join()
+    for number in itertools.count(start):
+        if number % refresh_every == refresh_every - 1:
+            shards.refresh()
+        yield scene_batch(shards, options, seed, number, rows)

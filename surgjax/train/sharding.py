@@ -25,6 +25,8 @@ import optax
 from absl import logging
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from surgjax.data.prefetch import put_batch
+from surgjax.train.recipes import Recipe
 from surgjax.train.state import TrainState, init_state
 
 DATA, FSDP = "data", "fsdp"
@@ -177,17 +179,16 @@ def _check_shares(sharding: NamedSharding, batch_size: int) -> None:
 def place_batch(batch: Any, sharding: jax.sharding.Sharding, is_whole: bool = False) -> Any:
     """Starts the transfer of a batch; returns global arrays.
 
-    Every process gives an equal share of the rows, or with `is_whole` all rows of the global batch,
-    of which it transfers its own. Shares follow each other in the order of the processes' devices
-    in the mesh. That is process order but on TPU pods, where shares may change places.
+    Every process gives its share of the rows (see `put_batch`; the shares stand in process order
+    but on TPU pods, where they may change places), or with `is_whole` all rows of the global
+    batch, of which it transfers its own.
     """
+    if not is_whole:
+        return put_batch(batch, sharding)
 
     def place(array: Any) -> jax.Array:
         array = np.asarray(array)
-        if is_whole:
-            return jax.make_array_from_callback(array.shape, sharding, lambda at: array[at])
-        shape = (array.shape[0] * jax.process_count(), *array.shape[1:])
-        return jax.make_array_from_process_local_data(sharding, array, shape)
+        return jax.make_array_from_callback(array.shape, sharding, lambda at: array[at])
 
     return jax.tree.map(place, batch)
 
@@ -213,6 +214,7 @@ def create_state(
     seed: int,
     mesh: Mesh,
     options: ShardingOptions = ShardingOptions(),
+    recipe: Recipe | None = None,
 ) -> tuple[TrainState, TrainState]:
     """`init_state` over the mesh, with its shardings; no device ever holds the whole of it.
 
@@ -220,7 +222,7 @@ def create_state(
     """
 
     def create(params: Any) -> TrainState:
-        return init_state(params, optimizer, seed)
+        return init_state(params, optimizer, seed, recipe)
 
     shardings = state_shardings(jax.eval_shape(create, params), mesh, options)
     placed = place_state(params, shardings.params)

@@ -87,22 +87,30 @@ def draw_shapes(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
 
 
 def shape_batches(
-    shards: ShardFolder, options: BatchOptions, seed: int, start: int = 0
+    shards: ShardFolder,
+    options: BatchOptions,
+    seed: int,
+    start: int = 0,
+    rows: range | None = None,
 ) -> Iterator[SourcedBatch]:
     """Endless batches of scenes with `options.objects` random shapes each, from number `start` on.
 
-    A batch is a function of seed and number; its sources are the seeds of the scenes.
+    rows: of every batch; all by default. A row is a function of seed, number and its place; its
+    sources are the seeds of its scenes.
     """
-    size = (options.size, options.size)
+    side = (options.size, options.size)
     for number in itertools.count(start):
-        rng = np.random.default_rng((seed, number))
-        drawn: list[int] = []
-        frames = [cv2.resize(shards.draw(rng, drawn)[0][0], size) for _ in range(options.batch)]
-        masks = [draw_shapes(rng, options.objects, options.size) for _ in range(options.batch)]
+        frames, masks, sources = [], [], []
+        for row in range(options.batch) if rows is None else rows:
+            rng = np.random.default_rng((seed, number, row))
+            drawn: list[int] = []
+            frames.append(cv2.resize(shards.draw(rng, drawn)[0][0], side))
+            masks.append(draw_shapes(rng, options.objects, options.size))
+            sources.append({"scenes": drawn, "batch": number, "row": row})
         batch = SceneBatch(
             frames=np.stack(frames)[:, None],
             masks=np.stack(masks)[:, None],
-            valid=np.ones((options.batch, options.objects), bool),
-            frame_index=np.zeros((options.batch, 1), np.int32),
+            valid=np.ones((len(frames), options.objects), bool),
+            frame_index=np.zeros((len(frames), 1), np.int32),
         )
-        yield SourcedBatch(batch, tuple({"scenes": [s], "batch": number} for s in drawn))
+        yield SourcedBatch(batch, tuple(sources))

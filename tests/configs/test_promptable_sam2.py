@@ -1,50 +1,99 @@
-"""The config of the bundled model: it locks, names known parts, and its whole steps trace."""
+"""Every config: it locks, its parts are known, its whole steps trace, its debug run runs."""
+
+import importlib
+import json
+import pathlib
+import pkgutil
 
 import jax
-import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from configs.promptable_sam2 import generated_nano
-from experiments.promptable_sam2.evaluation import EvaluationOptions
-from surgjax.losses import LossWeights
-from surgjax.models import sam2, variants
-from surgjax.train import LoopOptions, OptimizerOptions, auxiliary_head, scene_batches
-from surgjax.train.steps import promptable
-from surgjax.train.steps.prompted_frame import PromptOptions
+import configs.promptable_sam2
+from experiments.promptable_sam2 import model_parts, running
+from surgjax import checkpoints
+from surgjax.train import lora
+from tests.configs import steps
 
-
-@pytest.mark.parametrize("mode", ["full", "debug"])
-def test_stages_name_kinds_that_exist(mode):
-    config = ConfigDict(generated_nano.get_config(mode)).lock()
-    kinds = set(config.train_data) - {"folder"}
-    assert all(set(stage["shares"]) <= kinds for stage in config.stages)
-    OptimizerOptions(**config.optim)
-    LoopOptions(seed=config.seed, **config.loop)
-    EvaluationOptions(**config.eval)
-    for name in kinds:
-        scene_batches.BatchOptions(**config.train_data[name])
-
-
-@pytest.mark.parametrize("kind", ["dense", "image", "clip"])
-def test_full_size_steps_trace_without_compute(kind):
-    config = generated_nano.get_config()
-    options = scene_batches.BatchOptions(**config.train_data[kind])
-    variant = variants.get_config(config.model.variant, image_size=options.size)
-    prompts = PromptOptions(
-        **config.prompts, loss_size=options.size // 2, weights=LossWeights(**config.loss)
+NAMES = [
+    each.name
+    for each in pkgutil.iter_modules(configs.promptable_sam2.__path__)
+    if each.name != "finetuning"
+]
+MODES = {
+    "endovis17": ("fold1", "fold2", "fold3"),
+    "endovis18": ("scene",),
+    "few_shot_organs": ("100", "200", "400"),
+}
+KINDS = [
+    (name, kind)
+    for name in NAMES
+    for kind in running.check(
+        ConfigDict(importlib.import_module(f"configs.promptable_sam2.{name}").get_config())
     )
-    model, loss = sam2.Sam2(variant), getattr(promptable, f"{kind}_loss")
-    b, t, o, s = options.batch, options.frames, options.objects, options.size
-    batch = promptable.SceneBatch(
-        frames=jax.ShapeDtypeStruct((b, t, s, s, 3), np.uint8),
-        masks=jax.ShapeDtypeStruct((b, t, o, s, s), bool),
-        valid=jax.ShapeDtypeStruct((b, o), bool),
-        frame_index=jax.ShapeDtypeStruct((b, t), np.int32),
-        classes=jax.ShapeDtypeStruct((b, t, s, s), np.uint8),
-    )
-    head = auxiliary_head.init_params(variant.hidden_dim, 0)
-    params = {**sam2.abstract_params(variant), auxiliary_head.NAME: head}
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    value, metrics = jax.eval_shape(lambda *a: loss(model, *a, prompts), params, batch, key)
-    assert value.shape == () and "dense" in metrics
+]
+
+
+def load(name: str, mode: str = "full") -> ConfigDict:
+    module = importlib.import_module(f"configs.promptable_sam2.{name}")
+    return ConfigDict(module.get_config(mode)).lock()
+
+
+def test_every_config_that_is_promised_is_there():
+    assert set(NAMES) == {
+        "cholecinstanceseg", "cholecseg8k", "davis_folder", "endovis17", "endovis18",
+        "few_shot_organs", "generated_nano", "generated_tiny", "mose",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_modes_are_whole_and_unknown_ones_are_refused(name):
+    for mode in ("full", "debug", *MODES.get(name, ())):
+        running.check(load(name, mode))
+    if not name.startswith("generated"):
+        with pytest.raises(ValueError, match="expected some of full, debug"):
+            load(name, "fold9")
+
+
+@pytest.mark.parametrize("name, kind", KINDS)
+def test_full_size_steps_trace_without_compute(name, kind):
+    steps.check_step(load(name), kind)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("generated")])
+def test_fine_tuning_does_not_start_from_nothing_unasked(name):
+    with pytest.raises(ValueError, match="--config.init.checkpoint"):
+        model_parts.initial_params(load(name))
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory):
+    """Programs of debug runs are kept: most configs share them."""
+    folder = tmp_path_factory.getbasetemp().parent / "compiled_debug_steps"
+    before = jax.config.values["jax_compilation_cache_dir"]
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    yield
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_debug_run_ends_with_scores_and_an_export(name, tmp_path, compiled):
+    state = running.run(load(name, "debug"), str(tmp_path))
+    assert int(state.step) == 2
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "loss" in line] == [1, 2]
+    assert any("box_iou" in str(line) for line in lines)
+    assert list((tmp_path / "pictures").rglob("*.png"))
+    exported = checkpoints.load(tmp_path / "export")
+    assert exported.config == model_parts.variant_of(load(name, "debug"))
+    assert lora.NAME not in exported.params
+
+
+def test_data_that_are_missing_are_named(tmp_path):
+    config = load("cholecseg8k")
+    with pytest.raises(ValueError, match="--data names the folder of prepared sets cholecseg8k"):
+        running.run(config, str(tmp_path / "run"))
+    config.train_data.folder = str(tmp_path)
+    with pytest.raises(ValueError, match="run experiments.prepare_data first"):
+        running.run(config, str(tmp_path / "run"))
+    assert not pathlib.Path(tmp_path / "run").exists()

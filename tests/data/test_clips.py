@@ -12,7 +12,7 @@ import pytest
 from surgjax.data import augment, clips
 from surgjax.data.clips import ClipBatch, expand_masks, is_ignored, open_clips
 from surgjax.data.mixture import MixtureEntry
-from surgjax.data.prefetch import DevicePrefetch, put_batch
+from surgjax.data.prefetch import DevicePrefetch, put_batch, put_clips
 from surgjax.data.reader import PreparedSet
 from surgjax.data.samplers import ClipSampler
 from surgjax.models import sam2, variants
@@ -191,7 +191,7 @@ def test_prefetch_hands_on_the_same_batches_on_the_device(folders):
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("data",))
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
     for place in (None, sharding):
-        with DevicePrefetch(opened(folders), place) as ready:
+        with DevicePrefetch(opened(folders), put_clips(place)) as ready:
             for batch in want:
                 found = next(ready)
                 assert (found.step, found.sources) == (batch.step, batch.sources)
@@ -259,3 +259,18 @@ def test_settings_that_do_not_fit_are_refused(folders):
     uneven[1] = dataclasses.replace(uneven[1], sampler=ClipSampler(frames=5, objects=2))
     with pytest.raises(ValueError, match=r"same \(frames, objects\), found \[\(4, 2\), \(5, 2\)\]"):
         open_clips(uneven, batch_size=4, size=32, seed=0)
+
+
+@pytest.mark.parametrize(
+    "positions, times, expected",
+    [
+        ([4, 5, 6], [0.8, 1.0, 7.0], [0, 0.2, 6.2]),  # a gap in the source video
+        ([6, 5, 4], [7.0, 1.0, 0.8], [0, 6.0, 6.2]),
+        ([1, 1, 0], [0.2, 0.2, 0.0], [0, 0.2, 0.4]),  # shown again: a frame later
+    ],
+)
+def test_seconds_travelled_follow_the_source_video(positions, times, expected):
+    found = clips._travelled_seconds(np.array(positions), np.array(times), fps=5.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    still = clips._travelled_seconds(np.zeros(3, int), np.zeros(3), fps=0.0)
+    assert not still.any()

@@ -15,7 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from surgjax.data import clips
 from surgjax.data.mixture import MixtureEntry
-from surgjax.data.prefetch import DevicePrefetch
+from surgjax.data.prefetch import DevicePrefetch, put_clips
 from surgjax.data.reader import PreparedSet
 from surgjax.data.samplers import ClipSampler
 
@@ -28,7 +28,7 @@ def main(port: str, count: str, index: str, steps: str, folder: str) -> None:
     batches = clips.open_clips(
         [MixtureEntry(PreparedSet(folder), "train", sampler)], batch_size=4, size=32, seed=3
     )
-    with DevicePrefetch(batches, NamedSharding(mesh, PartitionSpec("data"))) as ready:
+    with DevicePrefetch(batches, put_clips(NamedSharding(mesh, PartitionSpec("data")))) as ready:
         for _ in range(int(steps)):
             batch = next(ready)
             assert batch.clips.frames_u8.shape[0] == 4  # global

@@ -24,7 +24,7 @@ class _FilledBoxes:
 def test_truth_is_left_and_the_answers_are_right():
     scene = generate_image(SEED, config=PRESETS["simple"])
     masks = scoring.objects_of(scene.label_maps[0])
-    picture = evaluation.draw_answers(_FilledBoxes(), SEED, "simple")
+    picture = evaluation.draw_answers(_FilledBoxes(), scene.frames_u8[0], masks)
     height, width = scene.label_maps.shape[1:]
     assert picture.shape == (height, 2 * width, 3) and picture.dtype == np.uint8
     changed = (picture != np.concatenate([scene.frames_u8[0]] * 2, axis=1)).any(-1)

@@ -9,7 +9,8 @@ Differs: label maps are opened into masks here, on the device. Objects of genera
          overlap (an instrument and its parts), so masks and not maps are what both kinds share.
 """
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.struct
@@ -107,6 +108,24 @@ def training_clips(batch: ClipBatch | SceneBatch) -> TrainingClips:
             f"{clips.masks.shape}."
         )
     return clips
+
+
+def batch_from_arrays(arrays: Mapping[str, Any]) -> ClipBatch | SceneBatch:
+    """The batch whose fields are `arrays`, as a failed step keeps them; ValueError if none fits."""
+    for kind in (SceneBatch, ClipBatch):
+        names = {field.name for field in dataclasses.fields(kind)}
+        optional = {"classes"} & names
+        if names - optional <= set(arrays) <= names:
+            return kind(**arrays)
+    raise ValueError(f"arrays of a SceneBatch or a ClipBatch expected, found {sorted(arrays)}.")
+
+
+def count_losses(batch: ClipBatch | SceneBatch, sum_frames: bool = False) -> Array:
+    """[] what the loss of a batch is divided by: objects, times annotated frames unless summed."""
+    clips = training_clips(batch)
+    per_clip = jnp.asarray(clips.valid).sum(-1)
+    frames = 1 if sum_frames else jnp.asarray(clips.annotated).sum(-1)
+    return (per_clip * frames).sum()
 
 
 def _from_scenes(batch: SceneBatch) -> TrainingClips:

@@ -1,0 +1,169 @@
+"""One training run from its config: parts, places on the mesh, the loop, the exported weights.
+
+Path:    config, workdir -> [running] -> WORKDIR (see the README here)
+Axes:    batches are global; a mesh of one device runs the same program as one of many.
+Errors:  ValueError for a config that does not fit, before compilation; those of `train.fit`.
+"""
+
+import contextlib
+import functools
+import pathlib
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+from absl import logging
+from jax.sharding import Mesh
+
+from experiments.promptable_sam2 import debug_data, model_parts, sources
+from experiments.promptable_sam2.evaluation import Evaluation, EvaluationOptions
+from experiments.promptable_sam2.set_evaluation import SetEvaluation, SetEvaluationOptions
+from surgjax import train
+from surgjax.train import recipes, replay, sharding
+from surgjax.train import stages as train_stages
+from surgjax.train.accumulation import Accumulation
+from surgjax.train.averaged import export_run
+from surgjax.train.batch_sources import SourcedBatch, split_batch
+from surgjax.train.loop import Evaluate
+from surgjax.train.steps.training_clips import batch_from_arrays, count_losses
+
+
+def check(config: Any) -> dict[str, sources.KindOptions]:
+    """Refuses what can be refused without data: returns the kinds of batch."""
+    kinds = sources.kinds_of(config)
+    train.LoopOptions(seed=config.seed, **config.loop)
+    if config.micro_batches < 1:
+        raise ValueError(f"config.micro_batches: expected 1 or more, found {config.micro_batches}.")
+    for name in train_stages.kinds_of(stages_of(config)):
+        if name not in kinds:
+            raise ValueError(f"config.stages: {name!r} is not in train_data: {sorted(kinds)}.")
+        if kinds[name].batch % config.micro_batches:
+            raise ValueError(
+                f"config.micro_batches {config.micro_batches} does not divide the batch of "
+                f"{kinds[name].batch} of train_data.{name}."
+            )
+    model_parts.variant_of(config)
+    recipes.get_recipe(config.recipe)
+    return kinds
+
+
+def stages_of(config: Any) -> list[train.Stage]:
+    """The stages of the config, checked."""
+    stages = [train.Stage(stage["steps"], stage["shares"]) for stage in config.stages]
+    train_stages.total_steps(stages)
+    return stages
+
+
+def _first_state(config: Any, mesh: Mesh) -> tuple[train.TrainState, train.TrainState]:
+    """The state at step 0 and its shardings."""
+    params, recipe = model_parts.initial_params(config), recipes.get_recipe(config.recipe)
+    if jax.process_index() == 0:
+        logging.info("%s", recipes.summary(params, recipe))
+    options = sharding.ShardingOptions(**config.mesh)
+    optimizer = model_parts.optimizer_of(config)
+    return sharding.create_state(params, optimizer, config.seed, mesh, options, recipe)
+
+
+def _placer(mesh: Mesh, rows: int) -> Callable[[Any], SourcedBatch]:
+    place = sharding.batch_sharding(mesh, rows)
+
+    def put(item: Any) -> SourcedBatch:
+        arrays, made_of = split_batch(item)
+        return SourcedBatch(sharding.place_batch(arrays, place), made_of)
+
+    return put
+
+
+def _used(config: Any, kinds: Mapping[str, sources.KindOptions]) -> dict[str, sources.KindOptions]:
+    """The kinds that a stage draws from."""
+    return {name: kinds[name] for name in train_stages.kinds_of(stages_of(config))}
+
+
+def _accumulation(config: Any) -> Accumulation:
+    sum_frames = config.prompts.get("sum_frames", False)
+    weigh = functools.partial(count_losses, sum_frames=sum_frames)
+    return Accumulation(config.micro_batches, weigh)
+
+
+@contextlib.contextmanager
+def _data_folder(config: Any):
+    """Where the data are: the config's folder, or what a debug run draws for itself."""
+    if config.train_data.folder:
+        yield config.train_data.folder
+        return
+    names = sources.set_names(config)
+    if not config.is_debug:
+        what = "prepared sets " + ", ".join(names) if names else "shards"
+        raise ValueError(f"config.train_data.folder is empty: --data names the folder of {what}.")
+    with tempfile.TemporaryDirectory() as scratch:
+        logging.info("debug: drawing data into %s", scratch)
+        if names:
+            debug_data.write_sets(pathlib.Path(scratch), names)
+        else:
+            debug_data.write_scenes(scratch)
+        yield scratch
+
+
+def _evaluate(config: Any, folder: str) -> Evaluate:
+    """Scores on a split of a prepared set, if the config names one, else on generated scenes."""
+    variant, adapters = model_parts.variant_of(config), model_parts.adapters_of(config)
+    values = config.eval.to_dict()
+    if "set" in values:
+        chosen = sources.SetOptions(**values.pop("set"))
+        prepared = sources.open_set(folder, chosen)
+        options = SetEvaluationOptions(**values)
+        return SetEvaluation(variant, prepared, chosen.split, options, adapters)
+    return Evaluation(variant, EvaluationOptions(**values), adapters)
+
+
+def run(config: Any, workdir: str) -> train.TrainState:
+    """Everything but flags and the start of processes, for launchers, tests and notebooks."""
+    kinds, stages = _used(config, check(config)), stages_of(config)
+    mesh = sharding.make_mesh(sharding.ShardingOptions(**config.mesh))
+    place = {name: _placer(mesh, options.batch) for name, options in kinds.items()}
+    optimizer, rates = model_parts.optimizer_of(config), train.OptimizerOptions(**config.optim)
+    with _data_folder(config) as folder:
+        opened = sources.open_sources(kinds, folder, config.seed, place)
+        evaluate = _evaluate(config, folder)
+        state, shardings = _first_state(config, mesh)
+        losses = {
+            name: model_parts.loss_fn(config, options.kind, options.size)
+            for name, options in kinds.items()
+        }
+        state = train.fit(
+            state=state,
+            loss_fns={k: sharding.shard_loss(loss, shardings) for k, loss in losses.items()},
+            batches=opened,
+            stages=stages,
+            optimizer=optimizer,
+            learning_rate=train.learning_rate_schedule(rates, train_stages.total_steps(stages)),
+            workdir=workdir,
+            options=train.LoopOptions(seed=config.seed, **config.loop),
+            evaluate=evaluate,
+            config=config,
+            recipe=recipes.get_recipe(config.recipe),
+            accumulate=_accumulation(config),
+        )
+    if jax.process_index() == 0:
+        variant, adapters = model_parts.variant_of(config), model_parts.adapters_of(config)
+        exported = export_run(workdir, variant, adapters=adapters)
+        print(f"finished; averaged parameters in {exported}")
+    return state
+
+
+def replay_step(config: Any, folder: str) -> replay.Replayed:
+    """Computes a failed step of this config again and prints what is not finite."""
+    about, arrays = replay.load_failure(folder)
+    kinds = check(config)
+    if about["kind"] not in kinds:
+        raise ValueError(f"{folder}: kind {about['kind']!r} is not in the config: {sorted(kinds)}.")
+    kind = kinds[about["kind"]]
+    target, _ = _first_state(config, sharding.make_mesh(sharding.ShardingOptions(**config.mesh)))
+    loss = model_parts.loss_fn(config, kind.kind, kind.size)
+    found = replay.replay(folder, loss, batch_from_arrays(arrays), target)
+    print(f"step {about['step']}, {about['kind']!r} batch of {about['sources']}")
+    print(f"loss {found.loss}, gradient norm {found.grad_norm}, {found.metrics}")
+    print(f"gradients that are not finite: {', '.join(found.bad_gradients) or 'none'}")
+    print(f"parameters that are not finite: {', '.join(found.bad_params) or 'none'}")
+    return found

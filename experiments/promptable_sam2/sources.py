@@ -1,0 +1,201 @@
+"""From `config.train_data` to batches: shards of generated scenes, or prepared data sets.
+
+Path:    shards, prepared sets -> [sources] -> batch sources of train.fit
+Axes:    B rows of the global batch; every process reads its share of them.
+Units:   sizes in pixels; shots are annotated frames of a class.
+Errors:  ValueError naming the entry of the config or the folder, before training starts.
+Differs: a kind of batch with `sets` is read by `data.open_clips`, one without from shards.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from absl import logging
+
+from surgjax.data import few_shot
+from surgjax.data.augment import AugmentConfig, StillMotion
+from surgjax.data.clips import open_clips
+from surgjax.data.colour_jitter import Jitter
+from surgjax.data.mixture import MixtureEntry
+from surgjax.data.prefetch import DevicePrefetch
+from surgjax.data.reader import PreparedSet, version_folder
+from surgjax.data.samplers import ClipSampler
+from surgjax.train import scene_batches, warm_start
+from surgjax.train.batch_sources import OpenSource
+from surgjax.train.scene_batches import BatchOptions
+
+_SET_KINDS = ("clip", "image")
+
+
+@dataclasses.dataclass(frozen=True)
+class SetOptions:
+    """A prepared set and how much of it a mixture takes."""
+
+    name: str  # as `experiments.prepare_data --dataset`: NAME, NAME/CONFIG, NAME:VERSION
+    split: str = "train"
+    weight: float = 1.0
+    sampler: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # beside the kind's own
+    shots: Mapping[str, Any] | None = None  # few_shot.draw_shots, and groups
+
+
+@dataclasses.dataclass(frozen=True)
+class SetBatchOptions:
+    """A kind of batch that is drawn from prepared sets."""
+
+    sets: tuple[SetOptions, ...]
+    kind: str = "clip"  # or "image": clips of one frame
+    size: int = 512  # pixels, square
+    batch: int = 1
+    sampler: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of ClipSampler
+    weighting: str = "given"  # or "sqrt_masks"
+    augment: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of AugmentConfig
+    threads: int = 2
+
+    def __post_init__(self):
+        if self.kind not in _SET_KINDS:
+            raise ValueError(f"kind: one of {_SET_KINDS} expected, found {self.kind!r}.")
+
+
+KindOptions = BatchOptions | SetBatchOptions
+
+
+def kinds_of(config: Any) -> dict[str, KindOptions]:
+    """Every kind of batch that the config describes, by name."""
+    found: dict[str, KindOptions] = {}
+    for name, values in config.train_data.items():
+        if name == "folder":
+            continue
+        values = values.to_dict() if hasattr(values, "to_dict") else dict(values)
+        try:
+            if "sets" in values:
+                sets = tuple(SetOptions(**dict(each)) for each in values.pop("sets"))
+                found[name] = SetBatchOptions(sets=sets, **values)
+            else:
+                found[name] = BatchOptions(**values)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"config.train_data.{name}: {error}") from error
+    return found
+
+
+def set_names(config: Any) -> list[str]:
+    """Prepared sets that the config reads, each once."""
+    kinds = kinds_of(config).values()
+    every = [each.name for kind in kinds if isinstance(kind, SetBatchOptions) for each in kind.sets]
+    if config.eval.get("set"):
+        every.append(config.eval.set.name)
+    return list(dict.fromkeys(every))
+
+
+def augment_config(values: Mapping[str, Any]) -> AugmentConfig:
+    """AugmentConfig of plain values; jitters are (brightness, contrast, saturation)."""
+    values = dict(values)
+    for name in ("jitter", "frame_jitter"):
+        if name in values:
+            values[name] = Jitter(*values[name])
+    if values.get("still") is not None:
+        values["still"] = StillMotion(**values["still"])
+    return AugmentConfig(**values)
+
+
+def categories_of(prepared: PreparedSet, split: str, groups: str) -> list[str]:
+    """Categories of a split that are "tissue" or "instruments"."""
+    if groups not in ("tissue", "instruments"):
+        raise ValueError(f"shots.groups: tissue or instruments expected, found {groups!r}.")
+    return sorted(
+        {
+            item.category
+            for _, video in prepared.index.videos(split)
+            for item in video.objects
+            if item.is_instrument == (groups == "instruments") and item.visible
+        }
+    )
+
+
+def open_set(folder: str, options: SetOptions) -> PreparedSet:
+    """The prepared set, cut down to its shots if the config asks for some."""
+    prepared = PreparedSet(version_folder(folder, options.name))
+    if options.shots is not None:
+        wanted = dict(options.shots)
+        if groups := wanted.pop("groups", None):
+            wanted["categories"] = categories_of(prepared, options.split, groups)
+        shots = few_shot.draw_shots(prepared.index, options.split, **wanted)
+        logging.info("%s: shots %s", options.name, few_shot.count(shots))
+        prepared.index = few_shot.restrict(prepared.index, options.split, shots)
+    return prepared
+
+
+def mixture_entries(folder: str, options: SetBatchOptions) -> list[MixtureEntry]:
+    """The sets of a kind of batch, opened."""
+    entries = []
+    for each in options.sets:
+        values = dict(options.sampler) | dict(each.sampler)
+        if options.kind == "image":
+            values |= {"kind": "consecutive", "frames": 1}
+        if each.shots is not None:
+            values["annotated_only"] = True  # a shot is an annotated frame
+        prepared = open_set(folder, each)
+        entries.append(MixtureEntry(prepared, each.split, ClipSampler(**values), each.weight))
+    return entries
+
+
+def _from_sets(options: SetBatchOptions, folder: str, seed: int) -> OpenSource:
+    entries = mixture_entries(folder, options)  # now, so that a wrong config stops before compiling
+
+    def open_source(start: int) -> Iterator[Any]:
+        return open_clips(
+            entries,
+            batch_size=options.batch,
+            size=options.size,
+            seed=seed,
+            start_step=start,
+            weighting=options.weighting,  # pyright: ignore[reportArgumentType]
+            augment_config=augment_config(options.augment),
+            threads=options.threads,
+        )
+
+    return open_source
+
+
+def _from_shards(
+    options: BatchOptions, shards: Callable[[str], scene_batches.ShardFolder], seed: int
+) -> OpenSource:
+    rows = scene_batches.rows_of_process(options)
+
+    def open_source(start: int) -> Iterator[Any]:
+        if options.kind == "shapes":
+            return warm_start.shape_batches(shards("image"), options, seed, start=start, rows=rows)
+        kind = "clip" if options.kind == "clip" else "image"
+        return scene_batches.scene_batches(shards(kind), options, seed, start=start, rows=rows)
+
+    return open_source
+
+
+def open_sources(
+    kinds: Mapping[str, KindOptions],
+    folder: str,
+    seed: int,
+    place: Mapping[str, Callable[[Any], Any]],
+) -> dict[str, OpenSource]:
+    """What `train.fit` takes as `batches`; each is on its devices before the step asks for it.
+
+    folder: of the prepared sets, or of shards (several, separated by commas).
+    place: by kind, starts the transfer of a batch's arrays.
+    """
+
+    @functools.cache  # batches of two sizes share the scenes in memory
+    def shards(kind: str) -> scene_batches.ShardFolder:
+        return scene_batches.ShardFolder(folder.split(","), kind)
+
+    def placed(source: OpenSource, name: str) -> OpenSource:
+        return lambda start: DevicePrefetch(source(start), place[name])
+
+    sources: dict[str, OpenSource] = {}
+    for number, (name, options) in enumerate(kinds.items()):
+        if isinstance(options, SetBatchOptions):
+            source = _from_sets(options, folder, seed + number)
+        else:
+            source = _from_shards(options, shards, seed + number)
+        sources[name] = placed(source, name)
+    return sources
