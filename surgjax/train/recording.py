@@ -121,7 +121,7 @@ class Recorder:
         self._file.write(step, {"eval": dict(metrics)})
         if self._board is not None:
             for name, value in metrics.items():
-                self._board.add_scalar(f"eval/{name}", value, step)
+                self._board.add_scalar(f"eval/{name.replace('&', '_')}", value, step)
             for name, picture in pictures.items():
                 self._board.add_image(name, np.asarray(picture), step, dataformats="HWC")
 

@@ -229,15 +229,6 @@ def create_state(
     return jax.jit(create, out_shardings=shardings)(placed), shardings
 
 
-def abstract_state(state: TrainState, shardings: TrainState) -> TrainState:
-    """Shapes, types and places of a state without its values: what a checkpoint is restored to."""
-    return jax.tree.map(
-        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
-        state,
-        shardings,
-    )
-
-
 def shard_loss(loss_fn: Callable[..., Any], shardings: TrainState) -> Callable[..., Any]:
     """`loss_fn(params, ...)` on whole parameters, whose gradients come back in pieces."""
 
@@ -255,27 +246,6 @@ def shard_loss(loss_fn: Callable[..., Any], shardings: TrainState) -> Callable[.
         return loss_fn(gather(params), *arguments)
 
     return sharded
-
-
-def compile_step(
-    step: Callable[..., Any],
-    shardings: TrainState,
-    batch_places: Any,
-    further_arguments: int = 1,
-) -> Callable[..., Any]:
-    """jit of step(state, batch, ...) -> (state, metrics), whose state stays where it lies.
-
-    batch_places: the sharding of the batch, or a tree of them. further_arguments: how many follow
-    the batch (the learning rate); they and the metrics are whole on every device. The state that
-    goes in is used up. Take the step from a loss that went through `shard_loss`.
-    """
-    whole = replicated(jax.tree.leaves(shardings)[0].mesh)
-    return jax.jit(
-        step,
-        in_shardings=(shardings, batch_places, *(whole,) * further_arguments),
-        out_shardings=(shardings, whole),
-        donate_argnums=0,
-    )
 
 
 def bytes_per_device(tree: Any, shardings: Any) -> int:

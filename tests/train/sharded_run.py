@@ -14,7 +14,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from surgjax import train
@@ -24,6 +23,7 @@ from surgjax.data.reader import PreparedSet
 from surgjax.data.samplers import ClipSampler
 from surgjax.models import sam2, variants
 from surgjax.train import distributed, loop, sharding
+from surgjax.train.checkpointing import Checkpoints
 from surgjax.train.steps import promptable
 from surgjax.train.steps.prompted_frame import PromptOptions
 
@@ -78,27 +78,16 @@ def _digest(batch) -> str:
     return digest.hexdigest()
 
 
-def _plain(state: Any) -> dict[str, Any]:
-    """The state as a checkpoint holds it: the typed key as its data."""
-    tree = {name: getattr(state, name) for name in ("step", "params", "opt_state", "ema_params")}
-    data = jax.random.key_data
-    is_abstract = isinstance(state.key, jax.ShapeDtypeStruct)
-    key = jax.eval_shape(data, state.key) if is_abstract else data(state.key)
-    if is_abstract:
-        key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=state.key.sharding)
-    return tree | {"key": key}
-
-
 def _save(path: str, state: train.TrainState) -> None:
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(path, _plain(state))
+    with Checkpoints(path) as checkpoints:
+        checkpoints.save(state)
 
 
 def _restore(path: str, target: train.TrainState) -> train.TrainState:
-    with ocp.StandardCheckpointer() as checkpointer:
-        tree = checkpointer.restore(path, _plain(target))
-    key = jax.random.wrap_key_data(tree.pop("key"))
-    return train.TrainState(**tree, key=key)
+    with Checkpoints(path) as checkpoints:
+        found = checkpoints.restore(target)
+    assert found is not None
+    return found
 
 
 def run(
@@ -120,8 +109,7 @@ def run(
         mesh = sharding.make_mesh(options, jax.devices()[: data * fsdp])
         state, places = sharding.create_state(init_params(), optimizer, 1, mesh, options)
         rows = sharding.batch_sharding(mesh, BATCH)
-        update = loop.make_step(sharding.shard_loss(loss_fn, places), optimizer, 0.99)
-        step = sharding.compile_step(update, places, rows)
+        step = loop.make_step(sharding.shard_loss(loss_fn, places), optimizer, 0.99, places)
         found: dict[str, Any] = {"losses": [], "norms": [], "batches": []}
 
         def advance(state, start: int, count: int, found=found, step=step, rows=rows):
@@ -140,8 +128,7 @@ def run(
         if save and [data, fsdp] == layouts[-1]:
             _save(save, state)
         if restore:
-            target = sharding.abstract_state(state, places)
-            state = _restore(restore, target)
+            state = _restore(restore, state)
             assert jax.tree.all(jax.tree.map(lambda x, at: x.sharding == at, state, places))
         assert int(state.step) == steps
         advance(state, steps, 1)

@@ -56,4 +56,6 @@ def test_shape_batches_do_not_depend_on_where_the_source_was_opened():
     again = next(warm_start.shape_batches(Scenes(), options, 1, start=2))
     jax.tree.map(np.testing.assert_array_equal, whole[2].arrays, again.arrays)
     assert whole[2].sources == again.sources != whole[1].sources
+    half = next(warm_start.shape_batches(Scenes(), options, 1, start=2, rows=range(1, 2)))
+    np.testing.assert_array_equal(half.arrays.masks[0], whole[2].arrays.masks[1])
     assert whole[2].sources[0]["scenes"] == [whole[2].arrays.frames[0, 0, 0, 0, 0]]
