@@ -4,7 +4,7 @@ r"""SurgiSAM2's protocol: organs from a few frames of each class, encoder and ma
     python -m experiments.prepare_data --dataset=$SET --manual_dir=ARCHIVE_OF_$SET --data_dir=DATA
   done
   python -m experiments.promptable_sam2.main --workdir=RUN_DIR \
-    --config=configs/promptable_sam2/few_shot_organs.py:50 \
+    --config configs/promptable_sam2/few_shot_organs.py:50 \
     --config.init.checkpoint=sam2.1_hiera_tiny.pt --data=DATA
 `:50`, `:100`, `:200` and `:400` say how many frames of a class each set gives (fewer where it has
 fewer); `:debug` takes two tiny steps on drawn archives. The paper's m2caiSeg and UreterUD have no
@@ -14,16 +14,16 @@ Expect: not run on the data sets, which need accounts; no figure is known.
 
 from ml_collections import ConfigDict
 
-from configs.promptable_sam2 import finetuning
+from configs.promptable_sam2 import common
 
 SETS = ("cholecseg8k", "dsad", "endoscapes2023/seg50")
 SHOTS = ("50", "100", "200", "400")
 
 
 def get_config(mode: str = "full") -> ConfigDict:
-    modes = finetuning.split_modes(mode, SHOTS)
+    modes = common.split_modes(mode, SHOTS)
     count = int(next((each for each in modes if each in SHOTS), "50"))
-    c = finetuning.finetuning(batch=8)
+    c = common.finetuning(batch=8)
     shots = {"per_class": count, "seed": 0, "groups": "tissue", "allow_fewer": True}
     shots["spread"] = "videos"  # neighbouring frames of one operation look alike
     sets = tuple({"name": name, "split": "train", "shots": shots} for name in SETS)
@@ -41,4 +41,4 @@ def get_config(mode: str = "full") -> ConfigDict:
     c.loop.update(best_metric="click_iou")
     c.eval.update(images=100, videos=0)
     c.eval.set = {"name": "cholecseg8k", "split": "val_global"}
-    return finetuning.finish(c, modes)
+    return common.finish(c, modes)

@@ -2,7 +2,7 @@ r"""Tiny (512 px) from nothing on generated surgical scenes, as `generated_nano`
 
   python -m surgjax.synthetic.build --out CLEAR --preset clear --size 512 \
     --images 20000 --clips 2000
-  python -m experiments.promptable_sam2.main --config=configs/promptable_sam2/generated_tiny.py \
+  python -m experiments.promptable_sam2.main --config configs/promptable_sam2/generated_tiny.py \
     --data=CLEAR --workdir=RUN_DIR
 From SAM 2.1's weights instead: --config.init.checkpoint=sam2.1_hiera_tiny.pt. `:debug` takes two
 tiny steps on scenes it makes itself.

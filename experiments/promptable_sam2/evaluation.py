@@ -25,6 +25,11 @@ from surgjax.train import TrainState, auxiliary_head, lora, recipes
 from surgjax.viz.overlay import PromptMarks, draw_overlay
 
 
+def evaluation_scores(images: int, clips: int) -> tuple[str, ...]:
+    """Names of the scores that so many images and clips give."""
+    return ("box_iou", "click_iou") * bool(images) + ("J&F",) * bool(clips)
+
+
 @dataclasses.dataclass(frozen=True)
 class EvaluationOptions:
     """What a config may say."""
@@ -38,6 +43,11 @@ class EvaluationOptions:
 
     def __post_init__(self):
         scoring.check_held_out(self.seed)
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """What it will be called."""
+        return evaluation_scores(self.images, self.clips)
 
 
 def _on_host(params: Any) -> dict:

@@ -32,7 +32,10 @@ from surgjax.train.steps.training_clips import batch_from_arrays, count_losses
 def check(config: Any) -> dict[str, sources.KindOptions]:
     """Refuses what can be refused without data: returns the kinds of batch."""
     kinds = sources.kinds_of(config)
-    train.LoopOptions(seed=config.seed, **config.loop)
+    best = train.LoopOptions(seed=config.seed, **config.loop).best_metric
+    scores = _evaluation_options(config).scores
+    if best is not None and best not in scores:
+        raise ValueError(f"config.loop.best_metric: {best!r} is none of what eval gives: {scores}.")
     if config.micro_batches < 1:
         raise ValueError(f"config.micro_batches: expected 1 or more, found {config.micro_batches}.")
     for name in train_stages.kinds_of(stages_of(config)):
@@ -46,6 +49,11 @@ def check(config: Any) -> dict[str, sources.KindOptions]:
     model_parts.variant_of(config)
     recipes.get_recipe(config.recipe)
     return kinds
+
+
+def _evaluation_options(config: Any) -> EvaluationOptions | SetEvaluationOptions:
+    values = {name: value for name, value in config.eval.items() if name != "set"}
+    return (SetEvaluationOptions if "set" in config.eval else EvaluationOptions)(**values)
 
 
 def stages_of(config: Any) -> list[train.Stage]:
@@ -108,13 +116,12 @@ def _data_folder(config: Any):
 def _evaluate(config: Any, folder: str) -> Evaluate:
     """Scores on a split of a prepared set, if the config names one, else on generated scenes."""
     variant, adapters = model_parts.variant_of(config), model_parts.adapters_of(config)
-    values = config.eval.to_dict()
-    if "set" in values:
-        chosen = sources.SetOptions(**values.pop("set"))
-        prepared = sources.open_set(folder, chosen)
-        options = SetEvaluationOptions(**values)
-        return SetEvaluation(variant, prepared, chosen.split, options, adapters)
-    return Evaluation(variant, EvaluationOptions(**values), adapters)
+    options = _evaluation_options(config)
+    if isinstance(options, EvaluationOptions):
+        return Evaluation(variant, options, adapters)
+    chosen = sources.SetOptions(**config.eval.set)
+    prepared = sources.open_set(folder, chosen)
+    return SetEvaluation(variant, prepared, chosen.split, options, adapters)
 
 
 def run(config: Any, workdir: str) -> train.TrainState:

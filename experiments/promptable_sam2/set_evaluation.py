@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.promptable_sam2 import scoring
-from experiments.promptable_sam2.evaluation import Predictors, draw_answers
+from experiments.promptable_sam2.evaluation import Predictors, draw_answers, evaluation_scores
 from surgjax.data import index as set_index
 from surgjax.data.index import VideoEntry
 from surgjax.data.reader import PreparedSet
@@ -34,6 +34,11 @@ class SetEvaluationOptions:
     frames: int = 32  # of a video, from the first annotated one on
     objects: int = 4  # of a video, at most: the first to be seen
     pictures: int = 6
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """What it will be called."""
+        return evaluation_scores(self.images, self.videos)
 
 
 class _Clip(NamedTuple):

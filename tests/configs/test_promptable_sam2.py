@@ -18,7 +18,7 @@ from tests.configs import steps
 NAMES = [
     each.name
     for each in pkgutil.iter_modules(configs.promptable_sam2.__path__)
-    if each.name != "finetuning"
+    if each.name != "common"
 ]
 MODES = {
     "endovis17": ("fold1", "fold2", "fold3"),
@@ -87,6 +87,21 @@ def test_debug_run_ends_with_scores_and_an_export(name, tmp_path, compiled):
     exported = checkpoints.load(tmp_path / "export")
     assert exported.config == model_parts.variant_of(load(name, "debug"))
     assert lora.NAME not in exported.params
+
+
+def test_what_does_not_fit_is_refused_before_data_are_read():
+    for name, value, message in [
+        ("loop.best_metric", "dice", "best_metric: 'dice' is none of what eval gives: .'box_iou'"),
+        ("micro_batches", 3, "micro_batches 3 does not divide the batch of 4 of train_data.clip"),
+        ("stages", ({"steps": 1, "shares": {"image": 1.0}},), "'image' is not in train_data"),
+        ("recipe", "decoder", "recipe 'decoder': expected one of"),
+        ("model.variant", "huge", "model 'huge': expected one of"),
+        ("train_data.clip.kind", "volume", "train_data.clip: kind: one of"),
+    ]:
+        config = load("davis_folder")
+        config.update_from_flattened_dict({name: value})
+        with pytest.raises(ValueError, match=message):
+            running.check(config)
 
 
 def test_data_that_are_missing_are_named(tmp_path):

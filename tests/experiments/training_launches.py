@@ -22,7 +22,7 @@ def get_config():
     c.optim.update(lr=1e-3, encoder_lr=1e-3, final_lr=1e-4, encoder_final_lr=1e-4)
     c.optim.update(clip_norm=10.0)
     c.stages = ({"steps": %d, "shares": {"clip": 1.0}},)
-    c.loop.update(checkpoint_every=2, eval_every=0)
+    c.loop.update(checkpoint_every=2, eval_every=0, best_metric="box_iou")
     c.eval.update(images=1, videos=0, pictures=0)
     return c
 """
