@@ -57,12 +57,14 @@ def _commands():
 _PARSE = """
 import importlib, json, sys
 from absl import flags
-importlib.import_module(sys.argv[1])
-for arguments in json.loads(sys.argv[2]):
+_, module, commands = sys.argv
+importlib.import_module(module)
+for arguments in json.loads(commands):
     if arguments:
         for name in flags.FLAGS:
             flags.FLAGS[name].unparse()
-        flags.FLAGS([sys.argv[1], *arguments])
+        sys.argv = [module, *arguments]  # where --config looks for --config.NAME
+        flags.FLAGS(sys.argv)
 """
 
 
