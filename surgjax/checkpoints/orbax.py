@@ -53,12 +53,30 @@ def save_params(
         return write_params(temporary, params, config, source=source)
 
 
+def own_checkpointer() -> Any:
+    """Orbax's checkpointer for files that this process reads or writes by itself.
+
+    Left to itself Orbax waits for every process of the run, in reading too.
+    """
+    import jax
+    import orbax.checkpoint as ocp
+
+    if jax.process_count() == 1:
+        return ocp.StandardCheckpointer()
+    index = jax.process_index()
+    return ocp.StandardCheckpointer(
+        multiprocessing_options=ocp.options.MultiprocessingOptions(
+            primary_host=index,
+            active_processes={index},
+            barrier_sync_key_prefix=f"process_{index}",
+        )
+    )
+
+
 def write_params(
     folder: Path, params: Mapping[str, Any], config: Sam2Config, *, source: str = ""
 ) -> str:
     """Writes into an existing empty folder, for callers that add files of their own."""
-    import orbax.checkpoint as ocp
-
     tree: dict[str, Any] = {}
     flat = check_params(params, config)
     for row in tables.table(config):
@@ -66,7 +84,7 @@ def write_params(
     sha256 = content_sha256(tensor_records(tree, config))
     reserve(folder, sum(array.nbytes for array in flat.values()) + _OVERHEAD)
     try:
-        with _quiet(), ocp.StandardCheckpointer() as checkpointer:
+        with _quiet(), own_checkpointer() as checkpointer:
             checkpointer.save(folder.absolute() / PARAMS_FOLDER, tree)
             checkpointer.wait_until_finished()
     except Exception as error:  # a full disk comes as whatever type the storage layer has
@@ -111,13 +129,12 @@ def load_params(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Sam2Confi
 def _restore(folder: Path, config: Sam2Config) -> dict[str, Any]:
     import jax
     import numpy as np
-    import orbax.checkpoint as ocp
 
     expected = {"/".join(row.path): row.params_shape for row in tables.table(config)}
     target: dict[str, Any] = {}
     for row in tables.table(config):
         set_leaf(target, row.path, np.empty(row.params_shape, np.float32))
-    with _quiet(), ocp.StandardCheckpointer() as checkpointer:
+    with _quiet(), own_checkpointer() as checkpointer:
         try:
             stored = checkpointer.metadata(folder)
             tree = getattr(stored, "item_metadata", stored)

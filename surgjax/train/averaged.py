@@ -13,9 +13,9 @@ from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from surgjax import checkpoints
+from surgjax.checkpoints.orbax import own_checkpointer
 from surgjax.models import sam2, variants
 from surgjax.train import auxiliary_head, lora, recipes
 from surgjax.train.checkpoint_files import find_damage
@@ -53,7 +53,7 @@ def load_weights(
     if problem := find_damage(folder):
         raise ValueError(f"{folder}: is damaged: {problem}; older steps: {saved[:-1]}.")
     quiet_orbax()
-    with ocp.StandardCheckpointer() as checkpointer:
+    with own_checkpointer() as checkpointer:
         stored = checkpointer.metadata(folder / item)
         tree = getattr(stored, "item_metadata", stored)
         tree = getattr(tree, "tree", tree)

@@ -12,6 +12,7 @@ from surgjax.checkpoints.orbax import CONFIG_FILE, PARAMS_FOLDER
 from surgjax.checkpoints.torch_export import flatten
 from surgjax.models.variants import get_config
 from tests.checkpoints.weights import DEBUG, random_params, same_bits
+from tests.train import children
 
 
 @pytest.fixture
@@ -192,3 +193,13 @@ def test_params_of_another_config_are_not_saved(tmp_path):
 def test_nothing_is_computed_in_another_precision(saved):
     restored, _, _ = load_params(saved[0])
     assert {a.dtype for a in flatten(restored).values()} == {np.dtype(np.float32)}
+
+
+def test_one_of_several_processes_writes_and_reads_by_itself(tmp_path):
+    port = children.free_port()
+    module = "tests.checkpoints.process_alone"
+    first, second = children.run_all(
+        [["-m", module, str(port), str(index), str(tmp_path / "saved")] for index in range(2)]
+    )
+    assert first.returncode == second.returncode == 0, first.stderr[-3000:]
+    assert first.stdout.splitlines()[-1] == "same"
