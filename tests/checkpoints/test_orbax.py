@@ -202,4 +202,4 @@ def test_one_of_several_processes_writes_and_reads_by_itself(tmp_path):
         [["-m", module, str(port), str(index), str(tmp_path / "saved")] for index in range(2)]
     )
     assert first.returncode == second.returncode == 0, first.stderr[-3000:]
-    assert first.stdout.splitlines()[-1] == "same"
+    assert "same" in first.stdout.splitlines()
