@@ -117,7 +117,7 @@ class _Schedule:
 
 
 def original_optimizer(checkout: Path, model: Any) -> tuple[Any, list[str]]:
-    """The original's optimizer over a model of its own, and the names in the order of its groups."""
+    """The original's optimizer over a model of its own, and the names in the groups' order."""
     original = official_training.module(checkout, "optimizer")
     optim = official_training.recipe(checkout)["optim"]
     modifier = dict(optim["param_group_modifiers"][0])

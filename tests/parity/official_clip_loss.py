@@ -85,7 +85,9 @@ def clip_loss(model: Any, criterion: Any, batch: ClipBatch) -> torch.Tensor:
         prompts = _prompts(masks, r, annotated)
         outputs = model.forward_tracking(model.forward_image(frames[b]) | prompts, clip)
         counted = [
-            t for t in range(len(masks)) if annotated[t] and t not in prompts["mask_inputs_per_frame"]
+            t
+            for t in range(len(masks))
+            if annotated[t] and t not in prompts["mask_inputs_per_frame"]
         ]
         found = criterion([outputs[t] for t in counted], masks[counted])
         total = total + found[official_training.CORE_LOSS]
