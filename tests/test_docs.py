@@ -57,9 +57,11 @@ def _commands():
 _PARSE = """
 import importlib, json, sys
 from absl import flags
-importlib.import_module(sys.argv[1])
+module = importlib.import_module(sys.argv[1])
 for arguments in json.loads(sys.argv[2]):
-    if arguments:
+    if hasattr(module, "_parser"):  # argparse
+        module._parser().parse_args(arguments)
+    elif arguments:
         for name in flags.FLAGS:
             flags.FLAGS[name].unparse()
         flags.FLAGS([sys.argv[1], *arguments])

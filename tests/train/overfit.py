@@ -8,7 +8,7 @@ Differs: two objects, boxes alone as prompts, and cross-entropy and dice in equa
          a wrong gradient or a memory that is not read; that it can says nothing of other clips.
 """
 
-import sys
+import argparse
 import time
 from typing import NamedTuple
 
@@ -152,7 +152,9 @@ def overfit(steps: int = 400, every: int = 50, goal: float = 0.97) -> Fitted:
 
 
 def main() -> None:
-    found = overfit(*map(int, sys.argv[1:2]))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("steps", nargs="?", type=int, default=400, help="at most (400)")
+    found = overfit(parser.parse_args().steps)
     print(f"fresh weights: J&F {score(found.fresh):.4f}")
     print(f"boxes of the other object: J&F {score(found.params, swapped=True):.4f}")
     print(f"memory not read: J&F {score(without_memory(found.params)):.4f}")
