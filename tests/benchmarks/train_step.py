@@ -99,6 +99,10 @@ def torch_step(flags: argparse.Namespace) -> tuple[Step, dict[str, float]]:
         prob_to_use_pt_input_for_train=1.0, prob_to_use_box_input_for_train=1.0,
         num_correction_pt_per_frame=flags.corrections, add_all_frames_to_correct_as_cond=True,
     ).train()  # fmt: skip
+    if not flags.corrections:  # the original corrects a prompted frame at least once
+        plain = model.prepare_prompt_inputs
+        none: dict[str, Any] = {"frames_to_add_correction_pt": []}
+        model.prepare_prompt_inputs = lambda *given: plain(*given) | none
     exact = importlib.import_module("sam2.modeling.sam2_utils").sample_box_points
     drawn = type(model).forward.__globals__
     drawn["sample_box_points"] = lambda masks: exact(masks, noise=0.0)
@@ -138,13 +142,16 @@ def official_batch(scenes: Any) -> Any:
     )
 
 
-SIDES = {"ours": our_step, "torch": torch_step}
+SIDES = {"torch": torch_step, "ours": our_step}
 
 
 def alternate(flags: argparse.Namespace) -> dict[str, Any]:
     """Medians of steps that take turns, and the ratio of ours to torch."""
-    sides = {name: make(flags) for name, make in SIDES.items()}
-    first = {name: step() for name, (step, _) in sides.items()}
+    sides, first = {}, {}
+    for name, make in SIDES.items():
+        sides[name] = make(flags)
+        first[name] = sides[name][0]()
+        print(f"{name}: first loss {first[name]:.5f}", file=sys.stderr, flush=True)
     differ = abs(first["ours"] - first["torch"]) / abs(first["torch"])
     assert flags.corrections or differ < 1e-3, f"losses of the first step: {first}"
     spent = {name: [] for name in sides}
