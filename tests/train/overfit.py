@@ -33,6 +33,7 @@ from surgjax.train.steps.prompt_options import PromptOptions
 
 SEED, SCENES, FRAMES, OBJECTS = 5_000_003, "simple", 6, 2
 CONFIG = variants.get_config("nano", image_size=128)
+RATE_STEPS = 1500  # over which the learning rate falls; a run ends long before
 OPTIONS = PromptOptions(
     box_probability=1.0,
     exact_box_probability=0.5,
@@ -130,7 +131,7 @@ def overfit(steps: int = 400, every: int = 50, goal: float = 0.97) -> Fitted:
     """Trains until the score reaches the goal, or for `steps`, printing the curve."""
     model, batch, fresh = sam2.Sam2(CONFIG), jax.device_put(clip_batch()), fresh_params()
     settings = train.OptimizerOptions(name="muon", lr=3e-3, warmup_steps=50, weight_decay=0.0)
-    rate = train.learning_rate_schedule(settings, steps)
+    rate = train.learning_rate_schedule(settings, RATE_STEPS)
     optimizer = train.build_optimizer(settings)
     state = train.init_state(jax.tree.map(jnp.asarray, fresh), optimizer, 0)
 
