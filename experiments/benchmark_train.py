@@ -1,25 +1,37 @@
-"""Compile time, memory and speed of one training step: loss and gradients of a drawn clip batch.
+"""Compile time, memory and speed of one training step on a drawn clip batch.
 
   python -m experiments.benchmark_train --variant nano --frames 6 --corrections 2
+  python -m experiments.benchmark_train --variant base_plus --recipe decoder_only --steps 0
 
-Path:    drawn batch -> train.steps.promptable -> [benchmark_train] -> one line of JSON
-Units:   seconds; MB of 10^6 bytes, as the compiled program itself accounts for them.
+Path:    drawn batch -> train.update (with a recipe) or train.steps.promptable (without)
+         -> [benchmark_train] -> one line of JSON
+Units:   seconds; MB of 10^6 bytes, as the compiled program itself accounts for them: `argument` is
+         what goes in, `temp` what it needs while it runs, `peak` both and what comes out, counted
+         once where it takes the place of what went in.
 Errors:  those of the step's options.
-Differs: no optimiser and no input pipeline; gradients leave the program, so they count as output.
+Differs: no input pipeline. With a recipe a step is the loop's own: loss, gradients of what is
+         trained, clipping, AdamW, running mean; parameters, moments, mean and batch are arguments.
+         Without one it is loss and gradients of everything, which leave the program as output.
+         With --steps 0 nothing is allocated, and --quick compiles machine code without
+         optimising it: the buffers are the same, and large models compile sooner.
 """
 
 import argparse
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from surgjax import train
 from surgjax.models import sam2, variants
+from surgjax.train import lora, recipes
 from surgjax.train.steps import promptable
 from surgjax.train.steps.prompted_frame import PromptOptions
+from surgjax.train.update import make_step
 
 MB = 1e6
 
@@ -41,6 +53,44 @@ def draw_batch(clips: int, frames: int, objects: int, side: int) -> promptable.S
     )
 
 
+Program = tuple[Any, tuple[Any, ...]]  # a jitted function and its arguments
+
+
+def gradient_program(model: sam2.Sam2, loss_fn: Callable[..., Any], real: bool) -> Program:
+    """Loss and gradients of everything; arguments without the batch, which comes second."""
+
+    def step(params: Any, batch: promptable.SceneBatch, key: jax.Array):
+        return jax.value_and_grad(lambda p: loss_fn(p, batch, key), has_aux=True)(params)
+
+    params = _params(model.config, real)
+    key = jax.random.key(0) if real else jax.eval_shape(lambda: jax.random.key(0))
+    return jax.jit(step), (params, key)
+
+
+def update_program(model: sam2.Sam2, loss_fn: Callable[..., Any], name: str, real: bool) -> Program:
+    """The loop's update by a recipe, with AdamW."""
+    recipe, params = recipes.get_recipe(name), _params(model.config, real)
+    if name == "lora":
+        params = lora.add(params, lora.LoraOptions(), 0)
+        loss_fn = lora.adapted(loss_fn, lora.LoraOptions())
+    optimizer = train.build_optimizer(train.OptimizerOptions())
+
+    def start(params: Any) -> train.TrainState:
+        return train.init_state(params, optimizer, 0, recipe)
+
+    if real:
+        state = start(jax.tree.map(jnp.asarray, params))
+    else:
+        state = jax.eval_shape(start, params)
+    return make_step(loss_fn, optimizer, 0.999, recipe=recipe), (state, np.float32(1e-5))
+
+
+def _params(config: variants.Sam2Config, real: bool) -> Any:
+    if not real:
+        return sam2.abstract_params(config)
+    return jax.tree.map(jnp.asarray, sam2.init_params(config, 0))
+
+
 def measure(
     config: variants.Sam2Config,
     options: PromptOptions,
@@ -48,25 +98,29 @@ def measure(
     dtype: str = "float32",
     steps: int = 3,
     kind: str = "clip",
+    recipe: str | None = None,
+    quick: bool = False,
 ) -> dict[str, Any]:
     """Figures of one compiled step; steps 0 compiles without running.
 
-    kind: "clip", or "image" for the first frames alone.
+    kind: "clip", or "image" for the first frames alone. recipe: see the module.
     """
-    model = sam2.Sam2(config, jnp.dtype(dtype))
-    loss_fn = {"clip": promptable.clip_loss, "image": promptable.image_loss}[kind]
+    model, real = sam2.Sam2(config, jnp.dtype(dtype)), steps > 0
+    chosen = {"clip": promptable.clip_loss, "image": promptable.image_loss}[kind]
 
-    def step(params: Any, batch: promptable.SceneBatch, key: jax.Array):
-        return jax.value_and_grad(lambda p: loss_fn(model, p, batch, key, options), has_aux=True)(
-            params
-        )
+    def loss_fn(params: Any, batch: promptable.SceneBatch, key: jax.Array):
+        return chosen(model, params, batch, key, options)
 
-    params = jax.tree.map(jnp.asarray, sam2.init_params(config, 0))
-    args = params, jax.device_put(batch), jax.random.key(0)
+    if recipe is None:
+        step, (first, last) = gradient_program(model, loss_fn, real)
+    else:
+        step, (first, last) = update_program(model, loss_fn, recipe, real)
+    batch = jax.device_put(batch)
     begin = time.perf_counter()
-    lowered = jax.jit(step).lower(*args)
+    lowered = step.lower(first, batch, last)
     traced, busy = time.perf_counter(), time.process_time()
-    compiled = lowered.compile()
+    level = {"xla_backend_optimization_level": 0} if quick else None
+    compiled = lowered.compile(compiler_options=level)
     found = {
         "trace_s": round(traced - begin, 1),
         "compile_s": round(time.perf_counter() - traced, 1),
@@ -76,9 +130,12 @@ def measure(
     times = []
     for _ in range(steps):
         begin, busy = time.perf_counter(), time.process_time()
-        (loss, _), _ = jax.block_until_ready(compiled(*args))
+        out, metrics = jax.block_until_ready(compiled(first, batch, last))
         times.append((time.perf_counter() - begin, time.process_time() - busy))
-        found["loss"] = round(float(loss), 5)
+        if recipe is None:
+            found["loss"] = round(float(out[0]), 5)
+        else:  # the state goes in with the next step
+            first, found["loss"] = out, round(float(metrics["loss"]), 5)
     if times:
         wall, cpu = np.median(np.array(times), 0)
         found |= {"step_s": round(float(wall), 3), "step_cpu_s": round(float(cpu), 3)}
@@ -86,12 +143,14 @@ def measure(
 
 
 def program_memory(compiled: Any) -> dict[str, float]:
-    """What the program needs beside its arguments; empty where a backend does not say."""
+    """What the program needs, by kind and in all; empty where a backend does not say."""
     analysis = compiled.memory_analysis()
     if analysis is None:
         return {}
-    names = ("argument", "output", "temp")
-    return {f"{n}_mb": round(getattr(analysis, f"{n}_size_in_bytes") / MB, 1) for n in names}
+    names = ("argument", "output", "temp", "alias")
+    sizes = {n: getattr(analysis, f"{n}_size_in_bytes") / MB for n in names}
+    peak = sizes["argument"] + sizes["output"] + sizes["temp"] - sizes["alias"]
+    return {f"{n}_mb": round(v, 1) for n, v in (sizes | {"peak": peak}).items() if n != "alias"}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -112,6 +171,9 @@ def _parser() -> argparse.ArgumentParser:
         ("steps", 3, "timed steps, 0 to compile alone"),
     ):
         parser.add_argument(f"--{name}", type=int, default=value, help=f"{what} ({value})")
+    what = "the loop's update by this recipe, not loss and gradients alone"
+    parser.add_argument("--recipe", choices=tuple(recipes.RECIPES), help=what)
+    parser.add_argument("--quick", action="store_true", help="compile without optimising")
     parser.add_argument("--kind", default="clip", choices=("clip", "image"))
     parser.add_argument("--mask_probability", type=float, default=0.0, help="of a mask as prompt")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
@@ -135,7 +197,9 @@ def main(args: list[str] | None = None) -> None:
         **changes,
     )
     batch = draw_batch(flags.clips, flags.frames, flags.objects, flags.size)
-    found = measure(config, options, batch, flags.dtype, flags.steps, flags.kind)
+    found = measure(
+        config, options, batch, flags.dtype, flags.steps, flags.kind, flags.recipe, flags.quick
+    )
     device = jax.devices()[0].device_kind
     print(json.dumps(vars(flags) | {"device": device, "jax": jax.__version__} | found))
 

@@ -57,13 +57,15 @@ def _commands():
 _PARSE = """
 import importlib, json, sys
 from absl import flags
-_, module, commands = sys.argv
-importlib.import_module(module)
+_, name, commands = sys.argv
+module = importlib.import_module(name)
 for arguments in json.loads(commands):
-    if arguments:
-        for name in flags.FLAGS:
-            flags.FLAGS[name].unparse()
-        sys.argv = [module, *arguments]  # where --config looks for --config.NAME
+    if hasattr(module, "_parser"):  # argparse
+        module._parser().parse_args(arguments)
+    elif arguments:
+        for flag in flags.FLAGS:
+            flags.FLAGS[flag].unparse()
+        sys.argv = [name, *arguments]  # where --config looks for --config.NAME
         flags.FLAGS(sys.argv)
 """
 

@@ -155,11 +155,15 @@ class Sam2(nn.Module):
         """The learned reduction of masks [B, S, S] to the decoder's mask prompt [B, S/4, S/4]."""
         return self.mask_downsample(masks.astype(jnp.float32)[..., None])[..., 0]
 
+    @staticmethod
+    def mask_logits(masks: jax.Array) -> jax.Array:
+        """What a given mask (0 or 1) counts as."""
+        return masks.astype(jnp.float32) * 20.0 - 10.0
+
     def answer_with_mask(self, masks: jax.Array, pointer: jax.Array) -> MaskOutput:
         """Masks [B, S, S] as the answer, with the pointer [B, d] that the decoder gave for them."""
         c = self.config
-        high = masks.astype(jnp.float32) * 20.0 - 10.0
-        low = resize_bilinear(high, (c.mask_size, c.mask_size), antialias=True)
+        low = resize_bilinear(self.mask_logits(masks), (c.mask_size, c.mask_size), antialias=True)
         present = (masks > 0).any((-2, -1))
         pointer = jnp.where(present[:, None], pointer, self.no_obj_ptr)
         three = jnp.broadcast_to(low[:, None], (low.shape[0], 3, *low.shape[1:]))

@@ -116,15 +116,8 @@ class _Schedule:
         return self.end + 0.5 * (self.start - self.end) * (1 + np.cos(np.pi * where))
 
 
-def _original_optimizer(checkout: Path, variant: str) -> tuple[Any, list[str]]:
-    """The original's optimizer over its own model, and the names in the order of its groups."""
-    from surgjax.checkpoints import export_official
-    from surgjax.models import sam2, variants
-    from tests.parity import official
-
-    config = variants.get_config(variant)
-    state = export_official(sam2.init_params(config, 0), config)
-    model = official.build(variant, config.image_size, state)
+def original_optimizer(checkout: Path, model: Any) -> tuple[Any, list[str]]:
+    """The original's optimizer over a model of its own, and the names in the groups' order."""
     original = official_training.module(checkout, "optimizer")
     optim = official_training.recipe(checkout)["optim"]
     modifier = dict(optim["param_group_modifiers"][0])
@@ -145,9 +138,20 @@ def _original_optimizer(checkout: Path, variant: str) -> tuple[Any, list[str]]:
     return built, order
 
 
+def _model(variant: str) -> Any:
+    """The original's own model of a variant."""
+    from surgjax.checkpoints import export_official
+    from surgjax.models import sam2, variants
+    from tests.parity import official
+
+    config = variants.get_config(variant)
+    state = export_official(sam2.init_params(config, 0), config)
+    return official.build(variant, config.image_size, state)
+
+
 def optimizer(checkout: Path, variant: str) -> dict[str, np.ndarray]:
     """Rate and decay of each parameter by name, and three updates with clipped gradients."""
-    built, order = _original_optimizer(checkout, variant)
+    built, order = original_optimizer(checkout, _model(variant))
     rng = np.random.default_rng(7)
     start = rng.normal(0, 1, (len(order), *SHAPE)).astype(np.float32)
     gradients = rng.normal(0, 0.1, (UPDATES, len(order), *SHAPE)).astype(np.float32)

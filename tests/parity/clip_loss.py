@@ -125,11 +125,14 @@ class Row:
             out = self.answer(maps, s16, points, mask, target, counts)
         return out
 
-    def remember(self, maps, out, now: int, kept: bool) -> None:
+    def remember(self, maps, out, now: int, kept: bool, given=None) -> None:
+        """given: the mask [S, S] that the answer is, if it is one."""
         model = self.model
         high = F.interpolate(
             out.pred_masks, (model.image_size,) * 2, mode="bilinear", align_corners=False
         )
+        if given is not None:
+            high = 20 * given[None, None] - 10
         memory, position = model.memory_encoder(maps[2], 20 * high.sigmoid() - 10)
         absent = (out.object_score_logits <= 0).float().reshape(1, 1, 1, 1)
         memory = memory + absent * model.occlusion_spatial_embedding_parameter[..., None, None]
@@ -194,7 +197,8 @@ def visit(row: Row, maps, position, r: int, b: int, t: int, batch: ClipBatch, ma
         out = row.answer(maps, s16, points, None, target, counts)
         if corrected:
             out = row.correct(maps, s16, points, out, target, counts)
-    row.remember(maps, out, now, is_conditioning or corrected)
+    given = target if is_conditioning and case.BY_MASK[r] else None
+    row.remember(maps, out, now, is_conditioning or corrected, given)
 
 
 def loss_and_gradients(model: Any, batch: ClipBatch, **control: bool):

@@ -1,6 +1,7 @@
 """The original training code of sam2 1.1.0, loaded by path from a checkout, without its trainer.
 
-Path:    SURGJAX_OFFICIAL_SAM2, or what `make parity-official` fetched -> loss_fns, optimizer
+Path:    SURGJAX_OFFICIAL_SAM2, or what `make parity-official` fetched -> loss_fns, optimizer,
+         model/sam2
 Errors:  pytest skips where no checkout is found; FileNotFoundError from `module` for a wrong one.
 Source:  sam2 1.1.0: training/loss_fns.py, training/optimizer.py and the MOSE fine-tuning YAML.
 Differs: hydra, omegaconf and the trainer are stand-ins here, since only a few of their functions
@@ -18,6 +19,7 @@ from typing import Any
 
 import yaml
 
+CORE_LOSS = "core_loss"
 RECIPE = "sam2/configs/sam2.1_training/sam2.1_hiera_b+_MOSE_finetune.yaml"
 _DEFAULT = Path(__file__).resolve().parents[2] / "parity_output" / "sam2"
 
@@ -44,8 +46,9 @@ def _stand_ins():
         "hydra": dict(utils=types.SimpleNamespace(get_class=_resolve, instantiate=_instantiate)),
         "omegaconf": dict(DictConfig=dict),
         "training": dict(__path__=[]),
-        "training.trainer": dict(CORE_LOSS_KEY="core_loss"),
+        "training.trainer": dict(CORE_LOSS_KEY=CORE_LOSS),
         "training.utils": dict(__path__=[]),
+        "training.utils.data_utils": dict(BatchedVideoDatapoint=object),
         "training.utils.distributed": dict(
             get_world_size=lambda: 1, is_dist_avail_and_initialized=lambda: False
         ),
@@ -67,7 +70,7 @@ def _stand_ins():
 def module(checkout: Path, name: str) -> Any:
     """training/NAME.py of the checkout as a module of its own."""
     path = checkout / "training" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"official_{name}", path)
+    spec = importlib.util.spec_from_file_location(f"official_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     loaded = importlib.util.module_from_spec(spec)
     with _stand_ins():

@@ -6,6 +6,8 @@ Units:   see `training_clips`.
 Source:  SAM 2, arXiv:2408.00714, appendix on training; reference file training/model/sam2.py.
 Differs: memory of a prompted frame is encoded from the binarised prediction where the model does
          so at inference; SAM 2 trains with the soft one (`binarize_prompted_masks` of the model).
+         Memory of an object that is given by its mask is that of the low-resolution mask, as at
+         inference; SAM 2 trains with the whole one (`given_masks_full_size`).
          An object that is given by its mask also answers a click or a box on that frame by default,
          so that no row is without a gradient; the constant loss that the reference has there
          instead is left out. No dropout on attention probabilities.
@@ -140,7 +142,7 @@ class Stepper:
         )
         output = self._remembered(visit, features, frame.output, is_given, is_prompted)
         keeps = visit.corrected & may_correct | visit.is_conditioning
-        memory = self._write(memory, visit, features.s16, output, keeps, is_prompted)
+        memory = self._write(memory, visit, features.s16, output, keeps, is_given, is_prompted)
         return memory, log_of(frame, visit.truth)
 
     def _apply(self, *args, method: str, rngs: dict[str, Array] | None = None) -> Any:
@@ -203,12 +205,15 @@ class Stepper:
         true = self._apply(features, features.s16, masks, none, method="mask_as_output")
         return choose_rows(is_given, true, answer)
 
-    def _write(self, memory, visit, s16, output, keeps, is_prompted) -> ClipMemory:
+    def _write(self, memory, visit, s16, output, keeps, is_given, is_prompted) -> ClipMemory:
         """The memory with this frame in it; what the last visit leaves nobody reads."""
         side = visit.truth.masks.shape[-1]
 
         def encode() -> Array:
             high_res = resize_bilinear(output.low_res.astype(jnp.float32), (side, side))
+            if is_given is not None and self.options.given_masks_full_size:
+                whole = self.model.mask_logits(visit.truth.masks)
+                high_res = jnp.where(is_given[:, None, None], whole, high_res)
             return self._apply(s16, high_res, output.object_score, keeps, method="encode_memory")
 
         def skip() -> Array:

@@ -25,6 +25,7 @@ class PromptOptions:
     exact_box_probability: float = 0.0  # of a box that touches the object on all four sides
     mask_probability: float = 0.0  # of a clip's object that is given by its mask instead
     given_answers: bool = True  # such an object also answers a click or a box, for the loss alone
+    given_masks_full_size: bool = False  # whether memory of such a mask is that of the whole one
     conditioning_frames: int = 1  # of a clip, at most
     corrected_frames: int = 1  # of a clip, at most
     corrections: int = 0  # further clicks on each corrected frame
@@ -83,6 +84,7 @@ def sam2_finetuning(image_size: int, **changes) -> PromptOptions:
     recipe = PromptOptions(
         mask_probability=0.5,
         given_answers=False,
+        given_masks_full_size=True,
         conditioning_frames=2,
         corrected_frames=2,
         corrections=7,
