@@ -32,7 +32,7 @@ def finetuning(variant: str = "tiny", image_size: int = 512, batch: int = 4) -> 
     c.prompts.update(conditioning_frames=2, corrected_frames=2, corrections=7)
     c.prompts.update(mask_prompt_limit=float("inf"), mask_prompt_gradient=True)
     c.prompts.update(other_mask_weight=0.0, blank_absent=True, sum_frames=True)
-    c.prompts.update(memory_dropout=True, remat="full")
+    c.prompts.update(memory_dropout=True, given_masks_full_size=True, remat="full")
     c.loss = {"focal": 20.0, "dice": 1.0, "iou": 1.0, "object_score": 1.0}
     c.recipe, c.lora, c.micro_batches = "full", {"rank": 8, "alpha": 16.0}, 1
     c.optim = {"name": "adamw", "lr": 5e-6, "final_lr": 5e-7}

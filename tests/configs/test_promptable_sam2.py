@@ -10,9 +10,12 @@ import pytest
 from ml_collections import ConfigDict
 
 import configs.promptable_sam2
-from experiments.promptable_sam2 import model_parts, running
+from experiments.promptable_sam2 import model_parts, running, sources
 from surgjax import checkpoints
-from surgjax.train import lora
+from surgjax.data.augment import AugmentConfig
+from surgjax.losses import LossWeights
+from surgjax.train import OptimizerOptions, lora
+from surgjax.train.steps.prompt_options import PromptOptions, sam2_finetuning
 from tests.configs import steps
 
 NAMES = [
@@ -58,6 +61,22 @@ def test_all_modes_are_whole_and_unknown_ones_are_refused(name):
 @pytest.mark.parametrize("name, kind", KINDS)
 def test_full_size_steps_trace_without_compute(name, kind):
     steps.check_step(load(name), kind)
+
+
+def test_mose_is_the_public_recipe_value_by_value():
+    config = load("mose")
+    prompts = PromptOptions(**config.prompts)
+    assert prompts == sam2_finetuning(1024, remat=config.prompts.remat)
+    assert LossWeights(**config.loss) == LossWeights()
+    kind = running.check(config)["clip"]
+    assert isinstance(kind, sources.SetBatchOptions)
+    assert sources.augment_config(kind.augment) == AugmentConfig()
+    assert (kind.batch, kind.sampler["frames"], kind.sampler["objects"]) == (8, 8, 3)
+    assert OptimizerOptions(**config.optim) == OptimizerOptions(
+        lr=5e-6, final_lr=5e-7, encoder_lr=3e-6, encoder_final_lr=3e-7, layer_decay=0.9,
+        warmup_steps=0, weight_decay=0.1, decays="sam2", clip_norm=0.1, b2=0.999,
+    )  # fmt: skip
+    assert config.stages[0]["steps"] == 1507 * 2 * 40 // 8 and config.model.drop_path_rate == 0.1
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("generated")])
