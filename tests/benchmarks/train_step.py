@@ -233,7 +233,9 @@ def main(arguments: list[str]) -> None:
         print(json.dumps(memory(flags)))
         return
     asked = {key: value for key, value in vars(flags).items() if key != "side"}
-    print(json.dumps(asked | alternate(flags) | {"memory": memories(arguments)}))
+    speed = alternate(flags)
+    print(json.dumps(speed), file=sys.stderr, flush=True)
+    print(json.dumps(asked | speed | {"memory": memories(arguments)}))
 
 
 if __name__ == "__main__":

@@ -46,9 +46,10 @@ def settings(checkout: Path, config: Sam2Config) -> dict[str, Any]:
     encoder["neck"]["position_encoding"]["num_pos_feats"] = width
     layer = attention["layer"]
     attention |= dict(d_model=width, num_layers=config.memory_layers)
-    layer |= dict(d_model=width, dim_feedforward=config.ffn_dim)
+    layer |= dict(d_model=width, dim_feedforward=config.ffn_dim, dropout=config.dropout)
     for name in ("self_attention", "cross_attention"):
-        layer[name] |= dict(embedding_dim=width, feat_sizes=[config.grid] * 2)
+        sizes = dict(embedding_dim=width, feat_sizes=[config.grid] * 2, dropout=config.dropout)
+        layer[name] |= sizes
     layer["cross_attention"]["kv_in_dim"] = memory
     encoder = tree["memory_encoder"]
     encoder |= dict(out_dim=memory, in_dim=width)
