@@ -242,7 +242,7 @@ def shard_loss(loss_fn: Callable[..., Any], shardings: TrainState) -> Callable[.
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def _gather(leaf: jax.Array, place: NamedSharding) -> jax.Array:
     """A whole leaf of one in pieces. Leaf by leaf, so that a frozen one is not differentiated."""
-    return jax.lax.with_sharding_constraint(leaf, replicated(place.mesh))
+    return jax.lax.with_sharding_constraint(leaf, NamedSharding(place.mesh, PartitionSpec()))
 
 
 def _gather_forward(leaf: jax.Array, place: NamedSharding) -> tuple[jax.Array, None]:
