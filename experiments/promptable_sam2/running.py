@@ -125,10 +125,17 @@ def _evaluate(config: Any, folder: str) -> Evaluate:
     return SetEvaluation(variant, prepared, chosen.split, options, adapters)
 
 
+def _shared_text(config: Any) -> str:
+    """The config as text, without where the data are: each machine may have its own copy."""
+    shared = config.copy_and_resolve_references()
+    shared.train_data.folder = ""
+    return config_json(shared)
+
+
 def run(config: Any, workdir: str) -> train.TrainState:
     """Everything but flags and the start of processes, for launchers, tests and notebooks."""
     kinds, stages = _used(config, check(config)), stages_of(config)
-    distributed.check_same("the config", config_json(config))
+    distributed.check_same("the config", _shared_text(config))
     mesh = sharding.make_mesh(sharding.ShardingOptions(**config.mesh))
     place = {name: _placer(mesh, options.batch) for name, options in kinds.items()}
     optimizer, rates = model_parts.optimizer_of(config), train.OptimizerOptions(**config.optim)
