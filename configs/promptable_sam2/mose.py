@@ -5,7 +5,8 @@ r"""SAM 2.1's public training recipe: base_plus fine-tuned on MOSE, the values o
   python -m experiments.promptable_sam2.main --config configs/promptable_sam2/mose.py \
     --config.init.checkpoint=sam2.1_hiera_base_plus.pt --data=DATA --workdir=RUN_DIR
 MOSE has the layout of DAVIS; ImageSets/train.txt and val.txt name the videos. Eight cards of 80 GB
-in the original: one clip each. `:debug` takes two tiny steps on a drawn folder.
+in the original: one clip each. The export is the running mean, which the original does not have;
+--config.loop.ema_decay=0 exports the last weights. `:debug` takes two tiny steps on a drawn folder.
 Expect: not run here. The reference's README states J&F 79.4 on MOSE val for its own training.
 """
 

@@ -110,7 +110,9 @@ def initial_params(config: Any) -> dict[str, Any]:
             f"config.init: run {init.run!r} and checkpoint {init.checkpoint!r} are both given."
         )
     if init.run:
-        params, step = averaged_params(init.run, config.model.variant, keep_head=True)
+        params, step = averaged_params(
+            init.run, variant.name, keep_head=True, version=variant.version
+        )
         logging.info("starting from %s, step %d", init.run, step)
     elif init.checkpoint:
         loaded = checkpoints.load(init.checkpoint)

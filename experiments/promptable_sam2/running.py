@@ -20,12 +20,13 @@ from experiments.promptable_sam2 import debug_data, model_parts, sources
 from experiments.promptable_sam2.evaluation import Evaluation, EvaluationOptions
 from experiments.promptable_sam2.set_evaluation import SetEvaluation, SetEvaluationOptions
 from surgjax import train
-from surgjax.train import recipes, replay, sharding
+from surgjax.train import distributed, recipes, replay, sharding
 from surgjax.train import stages as train_stages
 from surgjax.train.accumulation import Accumulation
 from surgjax.train.averaged import export_run
 from surgjax.train.batch_sources import SourcedBatch, split_batch
 from surgjax.train.loop import Evaluate
+from surgjax.train.run_record import config_json
 from surgjax.train.steps.training_clips import batch_from_arrays, count_losses
 
 
@@ -124,9 +125,17 @@ def _evaluate(config: Any, folder: str) -> Evaluate:
     return SetEvaluation(variant, prepared, chosen.split, options, adapters)
 
 
+def _shared_text(config: Any) -> str:
+    """The config as text, without where the data are: each machine may have its own copy."""
+    shared = config.copy_and_resolve_references()
+    shared.train_data.folder = ""
+    return config_json(shared)
+
+
 def run(config: Any, workdir: str) -> train.TrainState:
     """Everything but flags and the start of processes, for launchers, tests and notebooks."""
     kinds, stages = _used(config, check(config)), stages_of(config)
+    distributed.check_same("the config", _shared_text(config))
     mesh = sharding.make_mesh(sharding.ShardingOptions(**config.mesh))
     place = {name: _placer(mesh, options.batch) for name, options in kinds.items()}
     optimizer, rates = model_parts.optimizer_of(config), train.OptimizerOptions(**config.optim)
@@ -168,7 +177,9 @@ def replay_step(config: Any, folder: str) -> replay.Replayed:
     kind = kinds[about["kind"]]
     target, _ = _first_state(config, sharding.make_mesh(sharding.ShardingOptions(**config.mesh)))
     loss = model_parts.loss_fn(config, kind.kind, kind.size)
-    found = replay.replay(folder, loss, batch_from_arrays(arrays), target)
+    recipe, accumulate = recipes.get_recipe(config.recipe), _accumulation(config)
+    batch = batch_from_arrays(arrays)
+    found = replay.replay(folder, loss, batch, target, recipe, accumulate)
     print(f"step {about['step']}, {about['kind']!r} batch of {about['sources']}")
     print(f"loss {found.loss}, gradient norm {found.grad_norm}, {found.metrics}")
     print(f"gradients that are not finite: {', '.join(found.bad_gradients) or 'none'}")

@@ -2,7 +2,8 @@
 
 Path:    TrainState, prepared set -> [set_evaluation] -> scores, overlays -> train.fit
 Units:   IoU and J&F in 0..1, at the size the set was prepared at.
-Errors:  ValueError when no frame of the split shows an object that is large enough.
+Errors:  ValueError when no video of the split can be tracked from one annotated frame to another,
+         at once; and, when it scores, where none shows an object that is large enough.
 Source:  DAVIS 2017 for J&F.
 Differs: a sample to steer training by, not a protocol: frames and videos are spread evenly over the
          split, an object is prompted by the tight box of its first annotated frame, and only
@@ -68,6 +69,12 @@ class SetEvaluation:
         self._videos = [pair for pair in prepared.index.videos(split) if pair[1].objects]
         if not self._videos:
             raise ValueError(f"{prepared.folder}: split {split!r} has no video with objects.")
+        self._lasting = [pair for pair in self._videos if self._is_lasting(pair[1])]
+        if options.videos and not self._lasting:
+            raise ValueError(
+                f"{prepared.folder}: no video of split {split!r} has an object and two annotated "
+                f"frames among {options.frames} frames; eval.videos=0 scores single frames alone."
+            )
 
     def __call__(self, state: TrainState) -> tuple[Mapping[str, float], Mapping[str, np.ndarray]]:
         """Scores of the averaged weights, and overlays of truth and answers to boxes."""
@@ -92,6 +99,11 @@ class SetEvaluation:
             scores |= {"box_iou": float(np.mean(boxed)), "click_iou": float(np.mean(clicked))}
         found = [self._score(videos, clip) for clip in self._clips()]
         per_object = [value for values in found for value in values]
+        if options.videos and not per_object:
+            raise ValueError(
+                f"{self._prepared.folder}: in none of {len(found)} videos an object of "
+                f"{scoring.MIN_AREA:.1%} of the picture is followed by an annotated frame."
+            )
         if per_object:
             scores["J&F"] = float(np.mean(per_object))
         return scores, pictures
@@ -114,16 +126,22 @@ class SetEvaluation:
         return np.where(instances == np.iinfo(instances.dtype).max, 0, instances)
 
     def _clips(self) -> Iterator[_Clip]:
-        lasting = [pair for pair in self._videos if pair[1].length > 2]
-        for place in spread(self._options.videos, len(lasting)) if self._options.videos else []:
-            split, video = lasting[place]
+        places = spread(self._options.videos, len(self._lasting)) if self._options.videos else []
+        for split, video in (self._lasting[place] for place in places):
             yield self._read(split, video)
+
+    def _is_lasting(self, video: VideoEntry) -> bool:
+        """Whether an annotated frame follows one with an object, among the frames that are read."""
+        annotated = set_index.positions_of(video.annotated)
+        read = {t for t in annotated if t < annotated[0] + self._options.frames}
+        seen = {t for item in video.objects for t in set_index.positions_of(item.visible)}
+        return bool(read & seen) and max(read) > min(read & seen)
 
     def _read(self, split: str, video: VideoEntry) -> _Clip:
         annotated = set_index.positions_of(video.annotated)
         start = annotated[0]
         positions = list(range(start, min(video.length, start + self._options.frames)))
-        with_map = [t in set(annotated) for t in positions]
+        with_map = np.isin(positions, annotated).tolist()
         images, maps, _ = self._prepared.read_frames(split, video, positions, with_map)
         known = [None if m is None else self._known(m) for m in maps]
         return _Clip(video.video_id, np.stack(images), known)

@@ -18,7 +18,7 @@ from surgjax.data import few_shot
 from surgjax.data.augment import AugmentConfig, StillMotion
 from surgjax.data.clips import open_clips
 from surgjax.data.colour_jitter import Jitter
-from surgjax.data.mixture import MixtureEntry
+from surgjax.data.mixture import Mixture, MixtureEntry
 from surgjax.data.prefetch import DevicePrefetch
 from surgjax.data.reader import PreparedSet, version_folder
 from surgjax.data.samplers import ClipSampler
@@ -141,7 +141,10 @@ def mixture_entries(folder: str, options: SetBatchOptions) -> list[MixtureEntry]
 
 
 def _from_sets(options: SetBatchOptions, folder: str, seed: int) -> OpenSource:
-    entries = mixture_entries(folder, options)  # now, so that a wrong config stops before compiling
+    # All of it now, though a later stage may be the first to draw from it.
+    entries, augmentation = mixture_entries(folder, options), augment_config(options.augment)
+    weighting: Any = options.weighting
+    Mixture(entries, seed, weighting)  # a split without a clip is refused here
 
     def open_source(start: int) -> Iterator[Any]:
         return open_clips(
@@ -150,8 +153,8 @@ def _from_sets(options: SetBatchOptions, folder: str, seed: int) -> OpenSource:
             size=options.size,
             seed=seed,
             start_step=start,
-            weighting=options.weighting,  # pyright: ignore[reportArgumentType]
-            augment_config=augment_config(options.augment),
+            weighting=weighting,
+            augment_config=augmentation,
             threads=options.threads,
         )
 
@@ -162,12 +165,12 @@ def _from_shards(
     options: BatchOptions, shards: Callable[[str], scene_batches.ShardFolder], seed: int
 ) -> OpenSource:
     rows = scene_batches.rows_of_process(options)
+    # Read now: a folder without clips must not end the run at its first stage of clips.
+    scenes = shards("clip" if options.kind == "clip" else "image")
+    draw = warm_start.shape_batches if options.kind == "shapes" else scene_batches.scene_batches
 
     def open_source(start: int) -> Iterator[Any]:
-        if options.kind == "shapes":
-            return warm_start.shape_batches(shards("image"), options, seed, start=start, rows=rows)
-        kind = "clip" if options.kind == "clip" else "image"
-        return scene_batches.scene_batches(shards(kind), options, seed, start=start, rows=rows)
+        return draw(scenes, options, seed, start=start, rows=rows)
 
     return open_source
 

@@ -80,6 +80,7 @@ def averaged_params(
     keep_head: bool = False,
     step: int | None = None,
     adapters: lora.LoraOptions | None = None,
+    version: str = "2.1",
 ) -> tuple[dict, int]:
     """The running mean of the newest checkpoint, checked against the variant, and its step.
 
@@ -88,10 +89,11 @@ def averaged_params(
     """
     held, step = _averaged(workdir, step, adapters)
     params = auxiliary_head.without(held)
-    wanted = sam2.abstract_params(variants.get_config(variant))
+    wanted = sam2.abstract_params(variants.get_config(variant, version))
     if jax.tree.map(np.shape, params) != jax.tree.map(lambda leaf: leaf.shape, wanted):
         raise ValueError(
-            f"{pathlib.Path(workdir, FOLDER, str(step))}: parameters are not those of {variant!r}."
+            f"{pathlib.Path(workdir, FOLDER, str(step))}: parameters are not those of "
+            f"{variant!r} {version}."
         )
     return (held if keep_head else params), step
 

@@ -29,9 +29,29 @@ class GradientStep(NamedTuple):
     grad_norm: jax.Array  # [] of the trained leaves, before clipping
 
 
-def _norm(tree: Any) -> jax.Array:
+def global_norm(tree: Any) -> jax.Array:
+    """Euclidean norm over all leaves, in float32."""
     squares = [jnp.sum(jnp.square(leaf.astype(jnp.float32))) for leaf in jax.tree.leaves(tree)]
     return jnp.sqrt(sum(squares))
+
+
+def make_gradient(
+    loss_fn: Callable[..., Any],
+    recipe: Recipe | None = None,
+    accumulate: Accumulation | None = None,
+) -> Callable[..., Any]:
+    """gradient(params, batch, key) -> ((loss, metrics), gradients of the trained subtree)."""
+
+    def gradient(params: Any, batch: Any, key: jax.Array) -> Any:
+        trained, frozen = recipes.split(params, recipe)
+
+        def loss_of_trained(trained: Any, batch: Any, key: jax.Array) -> Any:
+            return loss_fn(recipes.overlay(frozen, trained), batch, key)
+
+        compute = accumulation.value_and_grad(loss_of_trained, accumulate or Accumulation())
+        return compute(trained, batch, key)
+
+    return gradient
 
 
 def make_gradient_step(
@@ -45,19 +65,14 @@ def make_gradient_step(
     loss_fn(params, batch, key) -> (loss, metrics). `opt_state` is that of the trained subtree,
     `optimizer.init(recipes.split(params, recipe)[0])`. Without a recipe everything is trained.
     """
-    accumulate = accumulate or Accumulation()
+    gradient = make_gradient(loss_fn, recipe, accumulate)
 
     def step(params: Any, opt_state: Any, batch: Any, key: jax.Array, rates: Any) -> GradientStep:
         trained, frozen = recipes.split(params, recipe)
-
-        def loss_of_trained(trained: Any, batch: Any, key: jax.Array) -> Any:
-            return loss_fn(recipes.overlay(frozen, trained), batch, key)
-
-        gradient = accumulation.value_and_grad(loss_of_trained, accumulate)
-        (loss, metrics), grads = gradient(trained, batch, key)
+        (loss, metrics), grads = gradient(params, batch, key)
         changes, opt_state = optimizer.update(grads, opt_state, trained)
         trained = optax.apply_updates(trained, schedules.scale_by_rates(changes, rates))
         params = recipes.overlay(frozen, trained) if frozen else trained
-        return GradientStep(params, trained, opt_state, loss, metrics, _norm(grads))
+        return GradientStep(params, trained, opt_state, loss, metrics, global_norm(grads))
 
     return step

@@ -20,9 +20,12 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from surgjax.checkpoints.atomic import atomic_file
+from surgjax.train.accumulation import Accumulation
 from surgjax.train.checkpointing import Checkpoints
+from surgjax.train.gradient_step import global_norm, make_gradient
+from surgjax.train.recipes import Recipe
 from surgjax.train.state import TrainState
-from surgjax.train.update import LossFn, global_norm
+from surgjax.train.update import LossFn
 
 FOLDER = "failures"
 BATCH, ABOUT = "batch.npz", "about.json"
@@ -34,7 +37,7 @@ class Replayed(NamedTuple):
     loss: float
     metrics: dict[str, float]
     grad_norm: float
-    bad_gradients: list[str]  # parameters whose gradient is not finite
+    bad_gradients: list[str]  # trained parameters whose gradient is not finite
     bad_params: list[str]  # parameters that are not finite themselves
 
 
@@ -104,18 +107,26 @@ def load_failure(folder: str | os.PathLike) -> tuple[dict[str, Any], dict[str, n
         return about, {name: arrays[name] for name in arrays.files}
 
 
-def replay(folder: str | os.PathLike, loss_fn: LossFn, batch: Any, target: TrainState) -> Replayed:
+def replay(
+    folder: str | os.PathLike,
+    loss_fn: LossFn,
+    batch: Any,
+    target: TrainState,
+    recipe: Recipe | None = None,
+    accumulate: Accumulation | None = None,
+) -> Replayed:
     """Computes loss and gradients of the failing step anew, and says where they are not finite.
 
     batch: the arrays of `load_failure` in the pytree that `loss_fn` takes.
     target: a state of the run's shapes, as for `Checkpoints.restore`.
+    recipe, accumulate: the run's own; other micro-batches would draw other prompts.
     """
     with Checkpoints(folder) as checkpoints:
         state = checkpoints.restore(target)
     if state is None:
         raise ValueError(f"{folder}: no state found.")
     key = jax.random.fold_in(state.key, state.step)
-    compute = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))
+    compute = jax.jit(make_gradient(loss_fn, recipe, accumulate))
     (loss, metrics), grads = compute(state.params, batch, key)
     return Replayed(
         float(loss),

@@ -13,6 +13,7 @@ Differs: parameters are put together once per step, before the loss, and gradien
 """
 
 import dataclasses
+import functools
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -232,20 +233,27 @@ def create_state(
 def shard_loss(loss_fn: Callable[..., Any], shardings: TrainState) -> Callable[..., Any]:
     """`loss_fn(params, ...)` on whole parameters, whose gradients come back in pieces."""
 
-    @jax.custom_vjp
-    def gather(params: Any) -> Any:
-        whole = jax.tree.map(lambda place: replicated(place.mesh), shardings.params)
-        return jax.lax.with_sharding_constraint(params, whole)
-
-    def backward(_: None, gradients: Any) -> tuple[Any]:
-        return (jax.lax.with_sharding_constraint(gradients, shardings.params),)
-
-    gather.defvjp(lambda params: (gather(params), None), backward)
-
     def sharded(params: Any, *arguments: Any) -> Any:
-        return loss_fn(gather(params), *arguments)
+        return loss_fn(jax.tree.map(_gather, params, shardings.params), *arguments)
 
     return sharded
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _gather(leaf: jax.Array, place: NamedSharding) -> jax.Array:
+    """A whole leaf of one in pieces. Leaf by leaf, so that a frozen one is not differentiated."""
+    return jax.lax.with_sharding_constraint(leaf, NamedSharding(place.mesh, PartitionSpec()))
+
+
+def _gather_forward(leaf: jax.Array, place: NamedSharding) -> tuple[jax.Array, None]:
+    return _gather(leaf, place), None
+
+
+def _gather_backward(place: NamedSharding, _: None, gradient: jax.Array) -> tuple[jax.Array]:
+    return (jax.lax.with_sharding_constraint(gradient, place),)
+
+
+_gather.defvjp(_gather_forward, _gather_backward)
 
 
 def bytes_per_device(tree: Any, shardings: Any) -> int:

@@ -23,12 +23,6 @@ from surgjax.train.state import TrainState
 LossFn = Callable[[Any, Any, jax.Array], tuple[jax.Array, dict[str, jax.Array]]]
 
 
-def global_norm(tree: Any) -> jax.Array:
-    """Euclidean norm over all leaves, in float32."""
-    squares = [jnp.sum(jnp.square(leaf.astype(jnp.float32))) for leaf in jax.tree.leaves(tree)]
-    return jnp.sqrt(sum(squares))
-
-
 def make_step(
     loss_fn: LossFn,
     optimizer: optax.GradientTransformation,

@@ -11,7 +11,9 @@ import pytest
 
 from surgjax.train import checkpointing, loop, optimizers, replay
 from surgjax.train import state as train_state
+from surgjax.train.accumulation import Accumulation
 from surgjax.train.batch_sources import SourcedBatch
+from surgjax.train.recipes import Recipe
 
 STAGES = (loop.Stage(6, {"line": 1.0}), loop.Stage(6, {"line": 0.5, "twin": 0.5}))
 
@@ -135,6 +137,35 @@ def test_stops_on_a_loss_that_is_not_finite_and_can_replay_it(tmp_path, log_ever
     _fit(tmp_path / "good", stages)
     good = replay.replay(folder, _loss, _batch(5).arrays, _state()[0])
     np.testing.assert_allclose(good.loss, _lines(tmp_path / "good")[5]["loss"], rtol=1e-6)
+
+
+def test_a_replay_takes_the_micro_batches_and_the_recipe_of_the_run(tmp_path):
+    """Each micro-batch has its own random numbers, and frozen leaves have no gradient."""
+    recipe, accumulate = Recipe("custom", ("kernel",)), Accumulation(2)
+    optimizer = optax.scale(-1.0)
+
+    def fresh():
+        params = {"kernel": jnp.zeros(()), "bias": jnp.ones(())}
+        return train_state.init_state(params, optimizer, 0, recipe)
+
+    def loss(params, batch, key):
+        value, parts = _loss(params, batch, key)
+        value = value + jax.random.uniform(key)
+        return jnp.where(value > 0, jnp.inf, 0.0) * parts["worst"] + value, {"value": value}
+
+    with pytest.raises(FloatingPointError, match="step 0: loss is inf"):
+        loop.fit(
+            fresh(), {"line": loss}, {"line": _batches}, STAGES[:1], optimizer, None, tmp_path,
+            loop.LoopOptions(tensorboard=False), recipe=recipe, accumulate=accumulate,
+        )  # fmt: skip
+    folder = tmp_path / "failures" / "step_0000000"
+    about, arrays = replay.load_failure(folder)
+    batch = (arrays["0"], arrays["1"])
+    found = replay.replay(folder, loss, batch, fresh(), recipe, accumulate)
+    assert found.metrics["value"] == pytest.approx(float(about["metrics"]["value"]), rel=1e-6)
+    assert found.bad_gradients == ["kernel"]
+    whole = replay.replay(folder, loss, batch, fresh(), recipe)
+    assert whole.metrics["value"] != pytest.approx(found.metrics["value"], rel=1e-4)
 
 
 def test_a_gradient_that_is_not_finite_stops_too(tmp_path):

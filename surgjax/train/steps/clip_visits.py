@@ -33,7 +33,8 @@ from surgjax.train.steps.prompted_frame import choose_rows, prompted_frame
 from surgjax.train.steps.step_metrics import VisitLog, joined, log_of
 from surgjax.train.steps.training_clips import FrameTruth, TrainingClips, per_object
 
-_MEMORY = 2  # a stream of randomness beside those of the prompts
+# A stream of randomness beside those of the prompts, which are numbered by the visits.
+_MEMORY = 1 << 20
 
 
 class Visit(flax.struct.PyTreeNode):

@@ -38,7 +38,8 @@ from surgjax.train.steps.training_clips import (
 
 __all__ = ["SceneBatch", "clip_loss", "dense_loss", "image_loss", "normalise"]
 
-_ENCODER = 1  # a stream of randomness beside those of the prompts
+# A stream of randomness beside those of the prompts; small numbers are what `split` gives out.
+_ENCODER = 1 << 20
 
 
 def normalise(frames: Array) -> Array:
