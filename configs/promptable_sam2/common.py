@@ -1,7 +1,7 @@
 """What the fine-tuning configs of this folder share, and how each of them shrinks to a debug run.
 
-Prompts, losses and rates are SAM 2's own for fine-tuning (arXiv:2408.00714; its MOSE recipe), the
-clips as long and the pictures as small as one 24 GB card takes with the tiny model.
+Prompts, loss terms and rates are SAM 2's own for fine-tuning (arXiv:2408.00714; its MOSE recipe);
+pictures are smaller, batches too, and masks are compared at half the side of the picture.
 """
 
 from collections.abc import Sequence

@@ -8,7 +8,6 @@ Differs: weights given by `init` are taken as they are; what helps a model that 
          (tied attention, memory that looks near) is left out then.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +20,7 @@ from absl import logging
 from surgjax import checkpoints, train
 from surgjax.losses import LossWeights
 from surgjax.models import sam2, variants
-from surgjax.train import auxiliary_head, lora, recipes, warm_start
+from surgjax.train import auxiliary_head, lora, parameter_rules, recipes, warm_start
 from surgjax.train.averaged import averaged_params
 from surgjax.train.loop import LossFn
 from surgjax.train.steps import promptable
@@ -67,14 +66,27 @@ def optimizer_of(config: Any) -> optax.GradientTransformation:
     return train.build_optimizer(train.OptimizerOptions(**config.optim), blocks)
 
 
+def prompts_of(config: Any, kind: str, size: int) -> PromptOptions:
+    """How a kind of batch is prompted and what counts; the loss is at half its size by default."""
+    given: dict[str, Any] = {"loss_size": size // 2} | dict(config.prompts)
+    if kind == "shapes":  # they have no classes
+        given["auxiliary_weight"] = 0.0
+    return PromptOptions(**given, weights=LossWeights(**config.loss))
+
+
+def _trains_encoder(config: Any) -> bool:
+    paths = parameter_rules.path_names(sam2.abstract_params(variant_of(config)))
+    recipe = recipes.get_recipe(config.recipe)
+    encoder = [path for path in paths if path.startswith("image_encoder/")]
+    return adapters_of(config) is not None or any(recipe.trains(path) for path in encoder)
+
+
 def loss_fn(config: Any, kind: str, size: int) -> LossFn:
     """`(params, batch, key) -> (loss, metrics)` for batches of one kind and size."""
-    model = sam2.Sam2(_in_training(config, size), jnp.dtype(config.dtype))
-    weights = LossWeights(**config.loss)
-    given: dict[str, Any] = {"loss_size": size // 2} | dict(config.prompts)
-    prompts = PromptOptions(**given, weights=weights)
-    if kind == "shapes":  # they have no classes
-        prompts = dataclasses.replace(prompts, auxiliary_weight=0.0)
+    variant = _in_training(config, size)
+    if not _trains_encoder(config):
+        variant = variant.replace(drop_path_rate=0.0)  # it would be noise in its features alone
+    model, prompts = sam2.Sam2(variant, jnp.dtype(config.dtype)), prompts_of(config, kind, size)
     loss, adapters = LOSSES[kind], adapters_of(config)
 
     def of_model(params: Any, batch: Any, key: jax.Array):

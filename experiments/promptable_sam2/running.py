@@ -49,6 +49,8 @@ def check(config: Any) -> dict[str, sources.KindOptions]:
             )
     model_parts.variant_of(config)
     recipes.get_recipe(config.recipe)
+    for options in kinds.values():
+        model_parts.prompts_of(config, options.kind, options.size)
     return kinds
 
 
@@ -71,11 +73,20 @@ def _first_state(config: Any, mesh: Mesh) -> tuple[train.TrainState, train.Train
         logging.info("%s", recipes.summary(params, recipe))
     options = sharding.ShardingOptions(**config.mesh)
     optimizer = model_parts.optimizer_of(config)
-    return sharding.create_state(params, optimizer, config.seed, mesh, options, recipe)
+    state, shardings = sharding.create_state(params, optimizer, config.seed, mesh, options, recipe)
+    if jax.process_index() == 0:
+        size = sharding.bytes_per_device(state, shardings) / 1e6
+        logging.info("train state: %.0f MB on each of %d devices", size, mesh.size)
+    return state, shardings
 
 
-def _placer(mesh: Mesh, rows: int) -> Callable[[Any], SourcedBatch]:
+def _placer(mesh: Mesh, rows: int, micro_batches: int) -> Callable[[Any], SourcedBatch]:
     place = sharding.batch_sharding(mesh, rows)
+    if micro_batches > 1 and (rows // micro_batches) % mesh.size:
+        logging.warning(
+            "micro-batches of %d do not divide over %d devices, which repeat each other's work.",
+            rows // micro_batches, mesh.size,
+        )  # fmt: skip
 
     def put(item: Any) -> SourcedBatch:
         arrays, made_of = split_batch(item)
@@ -137,7 +148,9 @@ def run(config: Any, workdir: str) -> train.TrainState:
     kinds, stages = _used(config, check(config)), stages_of(config)
     distributed.check_same("the config", _shared_text(config))
     mesh = sharding.make_mesh(sharding.ShardingOptions(**config.mesh))
-    place = {name: _placer(mesh, options.batch) for name, options in kinds.items()}
+    place = {
+        name: _placer(mesh, options.batch, config.micro_batches) for name, options in kinds.items()
+    }
     optimizer, rates = model_parts.optimizer_of(config), train.OptimizerOptions(**config.optim)
     with _data_folder(config) as folder:
         opened = sources.open_sources(kinds, folder, config.seed, place)

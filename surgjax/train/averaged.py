@@ -70,7 +70,10 @@ def _averaged(
     params = recipes.overlay(params, mean)
     if (adapters is None) == (lora.NAME in params):
         has = "has" if adapters is None else "has no"
-        raise ValueError(f"{workdir}: step {step} {has} adapters; is the rank of its config given?")
+        raise ValueError(
+            f"{workdir}: step {step} {has} adapters, against what was asked for. A finished run's "
+            f"{EXPORT_FOLDER} folder holds them merged."
+        )
     return (params if adapters is None else lora.merge(params, adapters)), step
 
 

@@ -183,19 +183,21 @@ class Checkpoints:
         """
         step = int(state.step)
         self.wait()
-        ranked = self._ranked(metrics) if metrics is not None else None
+        unknown = metrics is not None and self._best_metric not in (None, *metrics)
+        ranked = self._ranked(metrics) if metrics is not None and not unknown else None
         self._saving = step
         items = {name: ocp.args.StandardSave(tree) for name, tree in _plain(state).items()}
         self._manager.save(step, args=ocp.args.Composite(**items), metrics=ranked, force=True)
+        if unknown:
+            self.wait()  # the state itself is good, and stays
+            raise ValueError(
+                f"best_metric {self._best_metric!r} is not among those of the evaluation: "
+                f"{sorted(metrics or ())}."
+            )
 
     def _ranked(self, metrics: Mapping[str, float]) -> dict[str, float] | None:
         if self._best_metric is None:
             return None
-        if self._best_metric not in metrics:
-            raise ValueError(
-                f"best_metric {self._best_metric!r} is not among those of the evaluation: "
-                f"{sorted(metrics)}."
-            )
         value = self._sign * float(metrics[self._best_metric])
         rank = -sys.float_info.max if math.isnan(value) else value  # JSON has no infinity
         return {RANK: rank} | {name: float(v) for name, v in metrics.items()}

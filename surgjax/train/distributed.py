@@ -14,15 +14,14 @@ Differs: a single process starts nothing. An allocation whose processes were not
 """
 
 import dataclasses
-import functools
 import hashlib
 import importlib.util
 import os
 import pathlib
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 import jax
 import numpy as np
@@ -274,34 +273,6 @@ def _join(start: Start, timeout_s: float) -> Start:
     finally:
         watch.cancel()
     return start
-
-
-def is_main() -> bool:
-    """Whether this is process 0, which writes logs and files that belong to all."""
-    return jax.process_index() == 0
-
-
-def main_only(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function in process 0; elsewhere nothing happens and None comes back."""
-
-    @functools.wraps(function)
-    def wrapped(*arguments: Any, **named: Any) -> Any:
-        return function(*arguments, **named) if is_main() else None
-
-    return wrapped
-
-
-def barrier(name: str) -> None:
-    """Waits for all processes; every one must call it, with the same name."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(f"surgjax.{name}")
-
-
-def any_process(flag: bool) -> bool:
-    """Whether the flag is set in one process or more; every process must ask, at the same step."""
-    if jax.process_count() == 1:
-        return bool(flag)
-    return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
 
 
 def check_same(what: str, text: str) -> None:

@@ -24,9 +24,7 @@ def main(arguments: list[str]) -> None:
     explicit = (arguments[0], int(arguments[1]), int(arguments[2])) if arguments else ()
     found = distributed.initialize(*explicit, timeout_s=60)
     assert distributed.initialize(*explicit) == found  # a second call only looks
-    distributed.main_only(print)("main speaks", flush=True)
     last = found.index == found.count - 1
-    print("any", distributed.any_process(last), distributed.any_process(False))
     print("same", _error(lambda: distributed.check_same("config", "a")))
     print("differs", _error(lambda: distributed.check_same("config", "b" if last else "a")))
     mesh = sharding.make_mesh(sharding.ShardingOptions(1, -1))
@@ -39,7 +37,7 @@ def main(arguments: list[str]) -> None:
     gather = jax.jit(lambda x: x, out_shardings=sharding.replicated(mesh))
     print("placed", *(np.array_equal(gather(x), whole) for x in (own, given)))
     print("short", _error(lambda: sharding.place_batch(whole[: half + 1], place)))
-    distributed.barrier("end")
+    multihost_utils.sync_global_devices("end")
 
 
 if __name__ == "__main__":

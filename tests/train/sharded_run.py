@@ -142,7 +142,7 @@ def main(text: str) -> None:
     jax.config.update("jax_num_cpu_devices", settings.pop("devices"))
     distributed.initialize(*settings.pop("processes", ()), timeout_s=120)
     print(json.dumps(run(**settings)), flush=True)
-    distributed.barrier("end")
+    multihost_utils.sync_global_devices("end")
 
 
 if __name__ == "__main__":

@@ -118,9 +118,6 @@ def test_alone_nothing_is_started_and_all_agree(capsys, monkeypatch):
     devices = jax.device_count()
     text = f"process 0 of 1 (single): {devices} of {devices} cpu devices\n"
     assert capsys.readouterr().out == text == f"{found}\n"
-    assert distributed.is_main() and distributed.main_only(lambda x: x + 1)(1) == 2
-    assert distributed.any_process(True) and not distributed.any_process(False)
-    distributed.barrier("alone")
     distributed.check_same("config", "any")
 
 
@@ -167,10 +164,9 @@ def test_two_processes_start_and_agree(kind):
         lines = child.stdout.splitlines()
         start = f"process {index} of 2 ({kind}): 2 of 4 cpu devices"
         assert lines[:2] == [start, start]
-        assert ("main speaks" in lines) == (index == 0)
         words = (line.partition(" ") for line in lines)  # the communication library prints too
         said = {name: text for name, _, text in words}
-        assert said["any"] == "True False" and said["same"] == "no error"
+        assert said["same"] == "no error"
         assert said["differs"].startswith("config of processes [1] differs from that of process 0")
         assert "a batch of 3 on a mesh of data=1, fsdp=4 cannot be shared by 2" in said["rows"]
         assert said["placed"] == "True True"
