@@ -7,6 +7,7 @@ import sys
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from surgjax.train import distributed, sharding
 
