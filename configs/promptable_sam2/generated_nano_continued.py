@@ -1,7 +1,7 @@
 r"""Nano from the weights of an earlier nano, on all five kinds of generated scenes.
 
-  for WHAT in "abdomen 3000 200 3400000" "surgery 1000 200 3500000" "wide 1500 50 3600000" \
-      "clear 1500 100 3700000" "simple 1000 100 3800000"; do set -- $WHAT
+  for WHAT in "abdomen 2000 150 3400000" "surgery 500 100 3500000" "wide 1000 50 0" \
+      "clear 1000 200 3000000" "simple 1000 100 3200000"; do set -- $WHAT
     python -m surgjax.synthetic.build --out $1 --preset $1 --images $2 --clips $3 --seed $4; done
   python -m experiments.promptable_sam2.main \
     --config configs/promptable_sam2/generated_nano_continued.py \

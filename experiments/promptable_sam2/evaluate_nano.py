@@ -70,12 +70,10 @@ def _score_clips(predictor: VideoPredictor, manifest: dict[str, Any]) -> dict[st
     found: dict[str, Any] = {}
     for preset in _SCENES.value:
         seeds = test_set.seeds_of(manifest, preset, clips=True)[: _CLIPS.value]
-        found[preset] = {}
-        for prompt in _PROMPTS.value:
-            found[preset][prompt] = scoring.score_clips(
-                predictor, seeds, test_set.FRAMES, preset, prompt
-            )
-            print(f"{preset} clips, {prompt}", found[preset][prompt], flush=True)
+        for prompt in _PROMPTS.value if seeds else ():
+            scores = scoring.score_clips(predictor, seeds, test_set.FRAMES, preset, prompt)
+            found.setdefault(preset, {})[prompt] = scores
+            print(f"{preset} clips, {prompt}", scores, flush=True)
     return found
 
 

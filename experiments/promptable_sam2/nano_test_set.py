@@ -28,9 +28,9 @@ IMAGES_PER_SUM = 20
 # How many single images and how many clips of each preset.
 COUNTS = {
     "simple": (100, 24),
-    "clear": (100, 8),
-    "wide": (100, 8),
-    "abdomen": (100, 16),
+    "clear": (100, 0),
+    "wide": (100, 0),
+    "abdomen": (100, 12),
     "surgery": (40, 8),
 }
 

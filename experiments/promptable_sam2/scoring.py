@@ -12,6 +12,7 @@ Differs: objects below 0.5 % of the image are left out everywhere, as in the End
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -20,7 +21,7 @@ from surgjax.inference import ImagePredictor, VideoPredictor
 from surgjax.inference.session import VideoState
 from surgjax.metrics import davis2017
 from surgjax.prompts.clicks import center_click
-from surgjax.synthetic import generate_clip, generate_image
+from surgjax.synthetic import Clip, generate_clip, generate_image
 from surgjax.synthetic.build import HELD_OUT
 from surgjax.synthetic.config import PRESETS
 
@@ -156,6 +157,11 @@ def give_prompt(
         raise ValueError(f"prompt {prompt!r}: expected one of {PROMPTS}.")
 
 
+@functools.lru_cache(maxsize=32)  # 5 MB each, wanted once per kind of prompt
+def _clip(seed: int, frames: int, scenes: str) -> Clip:
+    return generate_clip(seed, frames, config=PRESETS[scenes])
+
+
 def score_clips(
     predictor: VideoPredictor,
     seeds: Sequence[int],
@@ -169,7 +175,7 @@ def score_clips(
     """
     scores = davis2017.init_state()
     for seed in seeds:
-        clip = generate_clip(seed, frames, config=PRESETS[scenes])
+        clip = _clip(seed, frames, scenes)
         targets = {k: clip.label_maps == k for k in clip.object_ids}
         starts = first_frames(targets)
         if not starts:

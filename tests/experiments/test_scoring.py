@@ -1,5 +1,7 @@
 """The scoring of nano: its measures by hand, its protocol with predictors that know the answer."""
 
+import functools
+
 import cv2
 import numpy as np
 import pytest
@@ -69,6 +71,9 @@ def test_a_perfect_predictor_scores_one_and_a_swollen_one_less():
     assert swollen["box_iou"] < 0.95 and swollen["click_iou"] < 0.95
 
 
+_clip = functools.cache(lambda seed, frames: generate_clip(seed, frames, config=PRESETS["simple"]))
+
+
 class KnowingVideos:
     """Gives the clip's own masks, each object from its prompted frame on; `late` frames behind.
 
@@ -80,8 +85,7 @@ class KnowingVideos:
         self.clicks = []
 
     def init_state(self, frames, max_objects):
-        clips = (generate_clip(s + CLIP_OFFSET, len(frames), config=PRESETS["simple"])
-                 for s in SEEDS)  # fmt: skip
+        clips = (_clip(s + CLIP_OFFSET, len(frames)) for s in SEEDS)
         clip = next(c for c in clips if np.array_equal(c.frames_u8, frames))
         return {"labels": clip.label_maps, "ids": [], "given": {}}
 
