@@ -1,28 +1,53 @@
-"""Scores of promptable models: held-out generated images and clips, real EndoVis 2018 frames.
+"""Scores of promptable models on held-out generated images and clips.
 
-Path:    predictors -> [scoring] -> scores -> evaluate_nano
-Units:   IoU, J and F in 0..1; areas as a share of the image; boxes x0, y0, x1, y1, last pixel
-         included.
-Errors:  ValueError naming the folder when it holds no frame with a mask, the file that cannot be
-         read, or the seed when its scenes may have been trained on.
-Source:  DAVIS 2017 (J&F); GrabCut (Rother et al., 2004) in OpenCV's implementation as baseline.
-Differs: objects below 0.5 % of the image are left out everywhere, as in the EndoVis protocol.
+Path:    predictors, scenes -> [scoring] -> scores -> endovis_scoring, evaluation, evaluate_nano
+Axes:    T frames of a clip, H W pixels.
+Units:   IoU, J and F in 0..1; areas as a share of the image; points and boxes in pixels, a box
+         x0, y0, x1, y1 with the last pixel included.
+Errors:  ValueError naming the prompt that is not known, the scenes without an object to score, or
+         the seed when its scenes may have been trained on.
+Source:  DAVIS 2017 (J&F); SAM 2, arXiv:2408.00714, for the prompts on a first frame.
+Differs: objects below 0.5 % of the image are left out everywhere, as in the EndoVis protocol; an
+         object is prompted on the first frame that shows enough of it, not always on frame 0.
 """
 
-import pathlib
-from collections.abc import Iterator
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from surgjax.inference import ImagePredictor, VideoPredictor
+from surgjax.inference.session import VideoState
 from surgjax.metrics import davis2017
 from surgjax.prompts.clicks import center_click
-from surgjax.synthetic import generate_clip, generate_image
+from surgjax.synthetic import Clip, generate_clip, generate_image
 from surgjax.synthetic.build import HELD_OUT
 from surgjax.synthetic.config import PRESETS
 
 MIN_AREA = 0.005
+PROMPTS = ("1-click", "3-click", "box", "mask")  # of a clip
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """One prompted object on one image, for pictures; arrays at the image's size."""
+
+    name: str
+    image: np.ndarray  # uint8 RGB
+    target: np.ndarray  # bool
+    mask: np.ndarray  # bool
+    iou: float
+    box_xyxy: np.ndarray | None = None
+    points_xy: np.ndarray | None = None
+
+
+Keep = Callable[[Answer], None]  # is handed every answer
+
+
+def keep_nothing(answer: Answer) -> None:
+    """For who wants the scores alone."""
 
 
 def iou(mask: np.ndarray, target: np.ndarray) -> float:
@@ -44,21 +69,6 @@ def fill_box(box: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return filled
 
 
-def grabcut(image: np.ndarray, box: np.ndarray, scale: float) -> np.ndarray:
-    """OpenCV GrabCut from the box, five rounds, on the image at `scale`."""
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    x0, y0 = (int(v * scale) for v in box[:2])
-    width = max(1, round((box[2] + 1) * scale) - x0)
-    height = max(1, round((box[3] + 1) * scale) - y0)
-    states = np.zeros(small.shape[:2], np.uint8)
-    models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.setRNGSeed(0)
-    cv2.grabCut(small[..., ::-1].copy(), states, (x0, y0, width, height), *models, 5,
-                cv2.GC_INIT_WITH_RECT)  # fmt: skip
-    found = np.isin(states, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
-    return cv2.resize(found, image.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
-
-
 def objects_of(label_map: np.ndarray) -> list[np.ndarray]:
     """Masks of the ids of a label map that are large enough."""
     ids = [i for i in np.unique(label_map) if i > 0]
@@ -66,32 +76,53 @@ def objects_of(label_map: np.ndarray) -> list[np.ndarray]:
     return [mask for mask in masks if mask.mean() >= MIN_AREA]
 
 
+def best_of_three(
+    predictor: ImagePredictor, points_xy: np.ndarray, labels: np.ndarray
+) -> np.ndarray:
+    """Masks [objects, H, W] of clicks [objects, clicks, 2]: of three the one rated best."""
+    answers, ious, _ = predictor.predict(points_xy, labels, multimask_output=True)
+    return answers[np.arange(len(answers)), ious.argmax(-1)]
+
+
+class ImageAnswers(NamedTuple):
+    """What a predictor makes of each object's prompts; masks are [objects, H, W] bool."""
+
+    boxes_xyxy: np.ndarray  # [objects, 4] tight
+    by_box: np.ndarray
+    points_xy: np.ndarray  # [objects, 1, 2] at the centre
+    by_click: np.ndarray
+
+
 def answer_image(
     predictor: ImagePredictor, image: np.ndarray, masks: list[np.ndarray]
-) -> tuple[list[float], list[float]]:
-    """IoU of every object's tight box, and of one click at its centre."""
+) -> ImageAnswers:
+    """Answers to every object's tight box, and to one click at its centre."""
     predictor.set_image(image)
     boxes = np.stack([tight_box(mask) for mask in masks])
-    answers, _, _ = predictor.predict(box=boxes, multimask_output=False)
-    boxed = [iou(answer[0], mask) for answer, mask in zip(answers, masks, strict=True)]
+    by_box = predictor.predict(box=boxes, multimask_output=False)[0][:, 0]
     points = np.stack([center_click(None, mask)[0] for mask in masks])[:, None]
-    labels = np.ones(points.shape[:2], int)
-    answers, ious, _ = predictor.predict(points, labels, multimask_output=True)
-    best = ious.argmax(-1)
-    return boxed, [iou(answers[k, best[k]], mask) for k, mask in enumerate(masks)]
+    by_click = best_of_three(predictor, points, np.ones(points.shape[:2], int))
+    return ImageAnswers(boxes, by_box, points, by_click)
 
 
-def score_images(predictor: ImagePredictor, seeds: range, scenes: str) -> dict[str, float]:
+def score_images(
+    predictor: ImagePredictor, seeds: range, scenes: str, keep: Keep = keep_nothing
+) -> dict[str, float]:
     """Mean IoU of a tight box and of one click at the object's centre, on held-out images."""
     boxed, clicked = [], []
     for seed in seeds:
         scene = generate_image(seed, config=PRESETS[scenes])
-        masks = objects_of(scene.label_maps[0])
+        image, masks = scene.frames_u8[0], objects_of(scene.label_maps[0])
         if not masks:
             continue
-        by_box, by_click = answer_image(predictor, scene.frames_u8[0], masks)
-        boxed += by_box
-        clicked += by_click
+        boxes, by_box, points, by_click = answer_image(predictor, image, masks)
+        for k, mask in enumerate(masks):
+            boxed.append(iou(by_box[k], mask))
+            clicked.append(iou(by_click[k], mask))
+            name = f"{scenes} {seed}"
+            keep(Answer(f"{name} box", image, mask, by_box[k], boxed[-1], box_xyxy=boxes[k]))
+            click = points[k]
+            keep(Answer(f"{name} click", image, mask, by_click[k], clicked[-1], points_xy=click))
     return {
         "images": len(seeds),
         "objects": len(boxed),
@@ -100,28 +131,77 @@ def score_images(predictor: ImagePredictor, seeds: range, scenes: str) -> dict[s
     }
 
 
+def first_frames(targets: dict[int, np.ndarray]) -> dict[int, int]:
+    """The first frame that shows 0.5 % of each object, for objects with two more frames after it.
+
+    targets: bool [T, H, W] by object id.
+    """
+    starts = {}
+    for k, target in targets.items():
+        shown = np.nonzero(target.mean((1, 2)) >= MIN_AREA)[0]
+        if len(shown) and shown[0] <= len(target) - 3:
+            starts[k] = int(shown[0])
+    return starts
+
+
+def give_prompt(
+    predictor: VideoPredictor,
+    state: VideoState,
+    frame: int,
+    object_id: int,
+    target: np.ndarray,
+    prompt: str,
+) -> None:
+    """Names the object on one frame: by its mask, its tight box, or clicks.
+
+    The first click is at the object's deepest place, each further one in the middle of the largest
+    error that the answer to the clicks before leaves on this frame.
+    """
+    if prompt == "mask":
+        predictor.add_new_mask(state, frame, object_id, target)
+    elif prompt == "box":
+        predictor.add_new_points_or_box(state, frame, object_id, box=tight_box(target))
+    elif prompt in PROMPTS:
+        found = None
+        for number in range(int(prompt.removesuffix("-click"))):
+            point, label = center_click(found, target)
+            _, ids, logits = predictor.add_new_points_or_box(
+                state, frame, object_id, points=point[None], labels=np.array([label]),
+                clear_old_points=number == 0,
+            )  # fmt: skip
+            found = logits[list(ids).index(object_id)][0] > 0
+            if np.array_equal(found, target):
+                break  # nothing is left to correct
+    else:
+        raise ValueError(f"prompt {prompt!r}: expected one of {PROMPTS}.")
+
+
+@functools.lru_cache(maxsize=32)  # 5 MB each, wanted once per kind of prompt
+def _clip(seed: int, frames: int, scenes: str) -> Clip:
+    return generate_clip(seed, frames, config=PRESETS[scenes])
+
+
 def score_clips(
-    predictor: VideoPredictor, seeds: range, frames: int, scenes: str
+    predictor: VideoPredictor,
+    seeds: Sequence[int],
+    frames: int,
+    scenes: str,
+    prompt: str = "box",
 ) -> dict[str, float]:
-    """DAVIS J&F of objects prompted by a tight box on the first frame that shows enough of them.
+    """DAVIS J&F of objects prompted on the first frame that shows enough of them.
 
     An object is scored from its prompted frame on; the rule drops that frame and the last.
     """
     scores = davis2017.init_state()
     for seed in seeds:
-        clip = generate_clip(seed, frames, config=PRESETS[scenes])
+        clip = _clip(seed, frames, scenes)
         targets = {k: clip.label_maps == k for k in clip.object_ids}
-        starts = {}
-        for k, target in targets.items():
-            shown = np.nonzero(target.mean((1, 2)) >= MIN_AREA)[0]
-            if len(shown) and shown[0] <= frames - 3:
-                starts[k] = int(shown[0])
+        starts = first_frames(targets)
         if not starts:
             continue
         state = predictor.init_state(clip.frames_u8, max_objects=4)
         for k, start in starts.items():
-            box = tight_box(targets[k][start])
-            predictor.add_new_points_or_box(state, start, k, box=box)
+            give_prompt(predictor, state, start, k, targets[k][start], prompt)
         masks = {k: np.zeros_like(targets[k]) for k in starts}
         for t, ids, logits in predictor.propagate_in_video(state):
             for k, logit in zip(ids, logits, strict=True):
@@ -129,6 +209,8 @@ def score_clips(
         for k, start in starts.items():
             found = davis2017.score_frames(masks[k][start:], targets[k][start:])
             scores = davis2017.update(scores, f"clip_{seed}", k, found)
+    if not scores:
+        raise ValueError(f"{scenes!r} clips of seeds {list(seeds)}: no object to score.")
     result = davis2017.compute(scores)
     return {
         "clips": len(seeds),
@@ -137,51 +219,6 @@ def score_clips(
         "J": result["J"]["mean"],
         "F": result["F"]["mean"],
     }
-
-
-def endovis_components(folder: pathlib.Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """(name, RGB frame, component) for every 8-connected component that is large enough."""
-    paths = sorted(folder.glob("*_mask.png"))
-    if not paths:
-        raise ValueError(f"{folder}: no *_mask.png found.")
-    for path in paths:
-        labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        image = cv2.imread(str(path.with_name(path.name.replace("_mask.png", ".jpg"))))
-        if labels is None or image is None:
-            raise ValueError(f"{path}: the mask, or the .jpg frame beside it, cannot be read.")
-        for label in np.unique(labels[labels > 0]):
-            found = cv2.connectedComponentsWithStats(
-                (labels == label).astype(np.uint8), connectivity=8
-            )
-            count, parts, areas = found[0], found[1], found[2][:, cv2.CC_STAT_AREA]
-            for part in range(1, count):
-                if areas[part] >= MIN_AREA * labels.size:
-                    name = f"{path.name.removesuffix('_mask.png')}/{label}.{part}"
-                    yield name, image[..., ::-1], parts == part
-
-
-def score_endovis(
-    predictor: ImagePredictor, folder: str, grabcut_scale: float
-) -> dict[str, object]:
-    """Mean IoU from tight boxes, beside the filled box and GrabCut on the same boxes."""
-    rows, shown = [], None
-    for name, image, target in endovis_components(pathlib.Path(folder)):
-        if name.split("/")[0] != shown:
-            predictor.set_image(image)
-            shown = name.split("/")[0]
-        box = tight_box(target)
-        mask = predictor.predict(box=box, multimask_output=False)[0][0]
-        filled = iou(fill_box(box, target.shape), target)
-        row = {"name": name, "nano": iou(mask, target), "filled_box": filled}
-        if grabcut_scale:
-            row["grabcut"] = iou(grabcut(image, box, grabcut_scale), target)
-        rows.append(row)
-    methods = [key for key in rows[0] if key != "name"]
-    means = {key: float(np.mean([row[key] for row in rows])) for key in methods}
-    wins = sum(row["nano"] > max(row[key] for key in methods[1:]) for row in rows)
-    over_box = sum(row["nano"] > row["filled_box"] for row in rows)
-    counts = {"components": len(rows), "above_filled_box": over_box, "above_all": wins}
-    return {**counts, **means, "rows": rows}
 
 
 def check_held_out(seed: int) -> None:

@@ -85,9 +85,9 @@ class SetEvaluation:
             masks = scoring.objects_of(labels)
             if not masks:
                 continue
-            by_box, by_click = scoring.answer_image(images, image, masks)
-            boxed += by_box
-            clicked += by_click
+            found = scoring.answer_image(images, image, masks)
+            boxed += map(scoring.iou, found.by_box, masks)
+            clicked += map(scoring.iou, found.by_click, masks)
             if number < options.pictures:
                 pictures[f"boxes_{name.replace('/', '_')}"] = draw_answers(images, image, masks)
         if options.images and not boxed:
@@ -97,8 +97,8 @@ class SetEvaluation:
             )
         if boxed:
             scores |= {"box_iou": float(np.mean(boxed)), "click_iou": float(np.mean(clicked))}
-        found = [self._score(videos, clip) for clip in self._clips()]
-        per_object = [value for values in found for value in values]
+        tracked = [self._score(videos, clip) for clip in self._clips()]
+        per_object = [value for values in tracked for value in values]
         if options.videos and not per_object:
             raise ValueError(
                 f"{self._prepared.folder}: in none of {len(found)} videos an object of "

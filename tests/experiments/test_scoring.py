@@ -1,5 +1,7 @@
 """The scoring of nano: its measures by hand, its protocol with predictors that know the answer."""
 
+import functools
+
 import cv2
 import numpy as np
 import pytest
@@ -69,22 +71,53 @@ def test_a_perfect_predictor_scores_one_and_a_swollen_one_less():
     assert swollen["box_iou"] < 0.95 and swollen["click_iou"] < 0.95
 
 
+_clip = functools.cache(lambda seed, frames: generate_clip(seed, frames, config=PRESETS["simple"]))
+
+
 class KnowingVideos:
-    """Gives the clip's own masks, each object from its prompted frame on; `late` frames behind."""
+    """Gives the clip's own masks, each object from its prompted frame on; `late` frames behind.
+
+    A clicked object is answered with its half above the click, then with too much, then right.
+    """
 
     def __init__(self, late=0):
         self._late = late
+        self.clicks = []
 
     def init_state(self, frames, max_objects):
-        clips = (generate_clip(s + CLIP_OFFSET, len(frames), config=PRESETS["simple"])
-                 for s in SEEDS)  # fmt: skip
+        clips = (_clip(s + CLIP_OFFSET, len(frames)) for s in SEEDS)
         clip = next(c for c in clips if np.array_equal(c.frames_u8, frames))
-        return {"labels": clip.label_maps, "ids": []}
+        return {"labels": clip.label_maps, "ids": [], "given": {}}
 
-    def add_new_points_or_box(self, state, frame, obj_id, box):
+    def _note(self, state, obj_id, prompt):
+        if obj_id not in state["ids"]:
+            state["ids"].append(obj_id)
+        state["given"].setdefault(obj_id, []).append(prompt)
+
+    def add_new_mask(self, state, frame, obj_id, mask):
+        np.testing.assert_array_equal(mask, state["labels"][frame] == obj_id)
+        self._note(state, obj_id, "mask")
+
+    def add_new_points_or_box(
+        self, state, frame, obj_id, points=None, labels=None, clear_old_points=True, box=None
+    ):
         shown = state["labels"][frame] == obj_id
-        np.testing.assert_array_equal(box, scoring.tight_box(shown))
-        state["ids"].append(obj_id)
+        if box is not None:
+            np.testing.assert_array_equal(box, scoring.tight_box(shown))
+            return self._note(state, obj_id, "box")
+        before = len(state["given"].get(obj_id, ()))
+        assert clear_old_points == (before == 0)
+        ((x, y),), (label,) = points.astype(int), labels
+        self._note(state, obj_id, "click")
+        self.clicks.append((int(label), bool(shown[y, x])))
+        answer = shown.copy()
+        if before == 0:
+            answer[y:] = False
+        elif before == 1:
+            answer[~shown & scoring.fill_box(scoring.tight_box(shown), shown.shape)] = True
+        logits = np.full((len(state["ids"]), 1, *shown.shape), -1.0)
+        logits[state["ids"].index(obj_id), 0][answer] = 1.0
+        return frame, state["ids"], logits
 
     def propagate_in_video(self, state):
         for t in range(len(state["labels"])):
@@ -92,62 +125,48 @@ class KnowingVideos:
             yield t, state["ids"], np.stack([(labels == k)[None] - 0.5 for k in state["ids"]])
 
 
-def test_clips_are_scored_by_the_davis_rule():
-    seeds = range(SEEDS[0] + CLIP_OFFSET, SEEDS[-1] + CLIP_OFFSET + 1)
-    perfect = scoring.score_clips(KnowingVideos(), seeds, 6, "simple")
+CLIP_SEEDS = range(SEEDS[0] + CLIP_OFFSET, SEEDS[-1] + CLIP_OFFSET + 1)
+
+
+@pytest.mark.parametrize("prompt", scoring.PROMPTS)
+def test_clips_are_scored_by_the_davis_rule(prompt):
+    perfect = scoring.score_clips(KnowingVideos(), CLIP_SEEDS, 6, "simple", prompt)
     assert perfect["J&F"] == perfect["J"] == perfect["F"] == 1.0 and perfect["clips"] == 2
-    late = scoring.score_clips(KnowingVideos(late=4), seeds, 6, "simple")
+    late = scoring.score_clips(KnowingVideos(late=4), CLIP_SEEDS, 6, "simple", prompt)
     assert late["J&F"] < 1.0
 
 
-@pytest.fixture
-def endovis(tmp_path):
-    """One frame: label 3 in two pieces, of which one is too small; label 7 touching by a corner."""
-    labels = np.zeros((100, 100), np.uint8)
-    labels[10:40, 10:40], labels[90:92, 90:92] = 3, 3
-    labels[60:70, 60:70], labels[70:80, 70:80] = 7, 7
-    image = np.full((100, 100, 3), 40, np.uint8)
-    image[labels > 0] = 220
-    cv2.imwrite(str(tmp_path / "f_mask.png"), labels)
-    cv2.imwrite(str(tmp_path / "f.jpg"), image)
-    return tmp_path, labels
+def test_three_clicks_correct_the_answers_before_them():
+    videos = KnowingVideos()
+    found = scoring.score_clips(videos, CLIP_SEEDS, 6, "simple", "3-click")
+    assert len(videos.clicks) == 3 * found["objects"]
+    # on the object; in the half that was missed; on what was too much
+    assert videos.clicks == [(1, True), (1, True), (0, False)] * found["objects"]
 
 
-def test_endovis_components_are_eight_connected_and_large_enough(endovis):
-    folder, labels = endovis
-    found = list(scoring.endovis_components(folder))
-    assert [name for name, _, _ in found] == ["f/3.1", "f/7.1"]
-    assert found[0][2].sum() == 900
-    np.testing.assert_array_equal(found[1][2], labels == 7)
+def test_an_unknown_prompt_is_refused():
+    with pytest.raises(ValueError, match="prompt 'scribble': expected one of"):
+        scoring.score_clips(KnowingVideos(), CLIP_SEEDS, 6, "simple", "scribble")
 
 
-def test_endovis_scores_stand_beside_the_baselines(endovis):
-    folder, labels = endovis
-
-    class Half:
-        def set_image(self, image):
-            assert image.shape == (100, 100, 3)
-
-        def predict(self, box, multimask_output):
-            assert not multimask_output
-            x, y = box[:2].astype(int)
-            mask = labels == labels[y, x]
-            mask[(y + int(box[3]) + 1) // 2 :] = False
-            return mask[None], None, None
-
-    scores = scoring.score_endovis(Half(), str(folder), grabcut_scale=1.0)
-    assert scores["components"] == 2 and scores["above_all"] == scores["above_filled_box"] == 0
-    assert scores["nano"] == pytest.approx(0.5)
-    assert scores["filled_box"] == pytest.approx((1.0 + 0.5) / 2)
-    assert scores["grabcut"] > 0.9  # the objects stand out by colour
-    assert "grabcut" not in scoring.score_endovis(Half(), str(folder), grabcut_scale=0.0)
+def test_an_object_starts_where_enough_of_it_shows_and_two_frames_follow():
+    targets = {k: np.zeros((5, 20, 20), bool) for k in (1, 2, 3)}
+    targets[1][0, 0, 0] = True  # 0.25 %
+    targets[1][1:, 0, :2] = True  # 0.5 %
+    targets[2][3:] = True  # only one frame follows
+    assert scoring.first_frames(targets) == {1: 1}
 
 
-def test_bad_input_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"no \*_mask.png found"):
-        list(scoring.endovis_components(tmp_path))
-    cv2.imwrite(str(tmp_path / "a_mask.png"), np.ones((8, 8), np.uint8))
-    with pytest.raises(ValueError, match="a_mask.png.*cannot be read"):
-        list(scoring.endovis_components(tmp_path))
+def test_every_answer_is_handed_on():
+    kept = []
+    scores = scoring.score_images(KnowingImages(SEEDS, grow=3), SEEDS, "simple", kept.append)
+    boxed = [a for a in kept if a.box_xyxy is not None]
+    clicked = [a for a in kept if a.points_xy is not None]
+    assert len(boxed) == len(clicked) == scores["objects"]
+    assert np.mean([a.iou for a in boxed]) == pytest.approx(scores["box_iou"])
+    assert all(a.iou == scoring.iou(a.mask, a.target) for a in kept)
+
+
+def test_scenes_that_may_have_been_trained_on_are_refused():
     with pytest.raises(ValueError, match="--seed 9999999: expected 10000000 or more"):
         scoring.check_held_out(9_999_999)
