@@ -60,6 +60,7 @@ setup(
     ),
     package_data={
         "surgjax": ["assets/*"],
+        "experiments": ["promptable_sam2/*.json"],
         "tfds_builders": ["*/README.md", "*/*.txt", "*/splits/*.txt"],
     },
     install_requires=REQUIRED,
