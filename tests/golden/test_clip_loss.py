@@ -15,10 +15,13 @@ from surgjax.train.steps import promptable
 from tests.golden import clip_loss_case as case
 
 LIMIT = 1e-4
+# Of the norm of the whole gradient: a twentieth of float32's own step. The gradient of a bias of
+# the mask's downsampling is a sum that cancels to 2e-5 of it, and depends on the number of threads.
+ROUNDING = 3e-9
 
 
-def _errors(ours, want):
-    """Of every parameter, norm and product, relative to its norm.
+def _errors(ours, want, rounding=0.0):
+    """Of every parameter, norm and product, relative to its norm; below `rounding` it is none.
 
     The product with a direction of unit variance has the size of an error's norm, up to fourfold.
     """
@@ -28,7 +31,8 @@ def _errors(ours, want):
         if norm == 0:  # nothing of the case reaches it
             assert not ours[key].any(), key
         elif not case.is_without_effect(key):
-            found[key] = max(abs(ours[key][0] - norm), abs(ours[key][1] - product) / 4) / norm
+            error = max(abs(ours[key][0] - norm), abs(ours[key][1] - product) / 4)
+            found[key] = max(0.0, error - rounding) / norm
     assert len(found) > 300
     return found
 
@@ -42,7 +46,8 @@ def test_loss_gradients_and_step(monkeypatch):
     step = case.our_update()
     ours = step(case.clip_batch(), moments)
     assert ours.loss == pytest.approx(loss, rel=LIMIT)
-    errors = _errors(case.summary(ours.gradients), gradients)
+    whole = np.sqrt(sum(norm**2 for norm, _ in gradients.values()))
+    errors = _errors(case.summary(ours.gradients), gradients, ROUNDING * whole)
     assert max(errors.values()) <= LIMIT, max(errors, key=lambda key: errors[key])
     largest = max(norm for norm, _ in gradients.values())
     assert all(gradients[key][0] < 1e-7 * largest for key in set(gradients) - set(errors))
