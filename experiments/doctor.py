@@ -16,7 +16,7 @@ from absl import app
 
 from surgjax.inference.compilation_cache import VARIABLE, cache_folder, enable_cache
 from surgjax.inference.devices import describe_devices, unused_gpu
-from surgjax.inference.versions import package_versions
+from surgjax.versions import package_versions
 
 
 def check_versions() -> str:

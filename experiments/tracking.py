@@ -30,7 +30,7 @@ from surgjax.inference.mask_writer import MaskWriter, write_file
 from surgjax.inference.output_folder import OutputFolder
 from surgjax.inference.progress import Progress
 from surgjax.inference.prompt_file import PromptFile, read_prompts
-from surgjax.inference.versions import package_versions
+from surgjax.versions import package_versions
 from surgjax.viz.overlay import PromptMarks
 from surgjax.viz.result_pictures import ResultPictures
 

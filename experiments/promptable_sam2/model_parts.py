@@ -99,8 +99,7 @@ def _checked(params: Mapping[str, Any], variant: variants.Sam2Config, source: st
     """Weights of a checkpoint, if they are those of the variant."""
 
     def shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-        flat = jax.tree_util.tree_flatten_with_path(tree)[0]
-        return {jax.tree_util.keystr(k, simple=True, separator="/"): v.shape for k, v in flat}
+        return {name: leaf.shape for name, leaf in parameter_rules.named_leaves(tree).items()}
 
     wanted, found = shapes(sam2.abstract_params(variant)), shapes(params)
     if wanted != found:

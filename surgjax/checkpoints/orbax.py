@@ -53,6 +53,12 @@ def save_params(
         return write_params(temporary, params, config, source=source)
 
 
+def tree_of(metadata: Any) -> Any:
+    """The tree of leaves in what Orbax says of a checkpoint or of one of its items."""
+    tree = getattr(metadata, "item_metadata", metadata)
+    return getattr(tree, "tree", tree)
+
+
 def own_checkpointer() -> Any:
     """Orbax's checkpointer for files that this process reads or writes by itself.
 
@@ -136,10 +142,7 @@ def _restore(folder: Path, config: Sam2Config) -> dict[str, Any]:
         set_leaf(target, row.path, np.empty(row.params_shape, np.float32))
     with _quiet(), own_checkpointer() as checkpointer:
         try:
-            stored = checkpointer.metadata(folder)
-            tree = getattr(stored, "item_metadata", stored)
-            tree = getattr(tree, "tree", tree)
-            found = _shapes(tree)
+            found = _shapes(tree_of(checkpointer.metadata(folder)))
         except Exception as error:  # Orbax has no base class of its own for a damaged folder
             raise CheckpointError(
                 f"has no readable Orbax metadata ({_first_line(error)})."

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from surgjax import checkpoints
-from surgjax.checkpoints.orbax import own_checkpointer
+from surgjax.checkpoints.orbax import own_checkpointer, tree_of
 from surgjax.models import sam2, variants
 from surgjax.train import auxiliary_head, lora, recipes
 from surgjax.train.checkpoint_files import find_damage
@@ -54,9 +54,7 @@ def load_weights(
         raise ValueError(f"{folder}: is damaged: {problem}; older steps: {saved[:-1]}.")
     quiet_orbax()
     with own_checkpointer() as checkpointer:
-        stored = checkpointer.metadata(folder / item)
-        tree = getattr(stored, "item_metadata", stored)
-        tree = getattr(tree, "tree", tree)
+        tree = tree_of(checkpointer.metadata(folder / item))
         target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), tree)
         return checkpointer.restore(folder / item, target), step
 

@@ -26,6 +26,7 @@ from absl import logging
 from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from surgjax.checkpoints.orbax import tree_of
 from surgjax.train.checkpoint_files import find_damage, write_list
 from surgjax.train.state import TrainState
 
@@ -109,11 +110,6 @@ def steps_in(workdir: str | os.PathLike) -> list[int]:
     if not folder.is_dir():
         return []
     return sorted(int(p.name) for p in folder.iterdir() if p.name.isdecimal() and p.is_dir())
-
-
-def _tree_of(metadata: Any) -> Any:
-    tree = getattr(metadata, "item_metadata", metadata)
-    return getattr(tree, "tree", tree)
 
 
 class Checkpoints:
@@ -239,7 +235,7 @@ class Checkpoints:
     def _read(self, step: int, target: TrainState) -> TrainState:
         wanted = _abstract(target)
         found = self._manager.item_metadata(step)
-        trees = {name: _tree_of(found[name]) for name in ITEMS}
+        trees = {name: tree_of(found[name]) for name in ITEMS}
         _check_fit(self._folder / str(step), trees, wanted)
         args = {name: ocp.args.StandardRestore(tree) for name, tree in wanted.items()}
         items = self._manager.restore(step, args=ocp.args.Composite(**args))

@@ -121,16 +121,11 @@ def merge(params: Mapping[str, Any], options: LoraOptions) -> dict[str, Any]:
         raise ValueError("no adapters among these parameters: lora.add makes them.")
     own = {name: value for name, value in params.items() if name != NAME}
     adapters = params[NAME]
-    found = {np.shape(leaf)[-1] for path, leaf in _adapters(adapters) if path.endswith("/a")}
+    named = parameter_rules.named_leaves(adapters)
+    found = {np.shape(leaf)[-1] for path, leaf in named.items() if path.endswith("/a")}
     if found != {options.rank}:
         raise ValueError(f"lora rank {options.rank}, but the adapters have {sorted(found)}.")
     return _merged(own, adapters, options.alpha / options.rank, "")
-
-
-def _adapters(tree: Any) -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    parameter_rules.map_named(lambda name, leaf: found.append((name, leaf)), tree)
-    return found
 
 
 def adapted(loss_fn: Callable[..., Any], options: LoraOptions) -> Callable[..., Any]:

@@ -116,9 +116,14 @@ def map_named(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     )
 
 
+def named_leaves(tree: Any) -> dict[str, Any]:
+    """Path -> leaf, in the order of the tree."""
+    return {path_name(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
+
+
 def path_names(tree: Any) -> list[str]:
     """The paths of all leaves, in the order of the tree."""
-    return [path_name(path) for path, _ in jax.tree_util.tree_flatten_with_path(tree)[0]]
+    return list(named_leaves(tree))
 
 
 def _claim(name: str, rules: Iterable[Any], what: str) -> tuple[Any, re.Match]:
@@ -165,10 +170,7 @@ def treatments(params: Any, trunk_blocks: int, layer_decay: float = 1.0) -> dict
 
 def table(params: Any, trunk_blocks: int, layer_decay: float = 1.0) -> str:
     """One line per combination of rules: how many leaves and numbers, rate, decay, an example."""
-    sizes = {
-        path_name(path): int(leaf.size)
-        for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]
-    }
+    sizes = {name: int(leaf.size) for name, leaf in named_leaves(params).items()}
     rows: dict[Treatment, list[str]] = {}
     for name, what in treatments(params, trunk_blocks, layer_decay).items():
         rows.setdefault(what, []).append(name)

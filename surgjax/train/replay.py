@@ -23,6 +23,7 @@ from surgjax.checkpoints.atomic import atomic_file
 from surgjax.train.accumulation import Accumulation
 from surgjax.train.checkpointing import Checkpoints
 from surgjax.train.gradient_step import global_norm, make_gradient
+from surgjax.train.parameter_rules import named_leaves
 from surgjax.train.recipes import Recipe
 from surgjax.train.state import TrainState
 from surgjax.train.update import LossFn
@@ -39,11 +40,6 @@ class Replayed(NamedTuple):
     grad_norm: float
     bad_gradients: list[str]  # trained parameters whose gradient is not finite
     bad_params: list[str]  # parameters that are not finite themselves
-
-
-def _named_leaves(tree: Any) -> dict[str, Any]:
-    flat = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in flat}
 
 
 def _whole(array: Any) -> np.ndarray:
@@ -82,7 +78,7 @@ def save_failure(
     """Writes batch, sources, metrics and the state before the step; every process calls it."""
     step = int(state.step)
     folder = pathlib.Path(os.path.abspath(workdir), FOLDER, f"step_{step:07d}")
-    arrays: dict[str, Any] = {name: _whole(leaf) for name, leaf in _named_leaves(batch).items()}
+    arrays: dict[str, Any] = {name: _whole(leaf) for name, leaf in named_leaves(batch).items()}
     about = {"step": step, "kind": kind, "sources": _all_sources(sources)}
     about["metrics"] = {name: str(value) for name, value in metrics.items()}
     if jax.process_index() == 0:
@@ -138,5 +134,5 @@ def replay(
 
 
 def _not_finite(tree: Any) -> list[str]:
-    named = _named_leaves(tree)
+    named = named_leaves(tree)
     return [name for name, leaf in named.items() if not bool(jax.numpy.isfinite(leaf).all())]

@@ -12,11 +12,9 @@ import datetime
 import json
 import os
 import pathlib
-import platform
 import subprocess
 import sys
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import jax
@@ -24,25 +22,12 @@ from absl import logging
 
 import surgjax
 from surgjax.checkpoints.atomic import atomic_file
+from surgjax.versions import package_versions
 
-PACKAGES = (
+PACKAGES = (  # what training computes, reads and writes with
     "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "grain", "array_record",
     "tensorflow-datasets", "opencv-python-headless", "pillow",
 )  # fmt: skip
-
-
-def package_versions() -> dict[str, str | None]:
-    """Python, surgjax and what training computes, reads and writes with; None: not installed."""
-    found: dict[str, str | None] = {
-        "python": platform.python_version(),
-        "surgjax": surgjax.__version__,
-    }
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = None
-    return found
 
 
 def git_commit() -> dict[str, Any]:
@@ -101,7 +86,7 @@ def record_start(workdir: str | os.PathLike, config: Any, step: int) -> None:
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "step": step,
         "git": git_commit(),
-        "versions": package_versions(),
+        "versions": package_versions(PACKAGES),
         "devices": [f"{d.platform}:{d.device_kind}" for d in jax.devices()],
         "processes": jax.process_count(),
         "command": sys.argv,

@@ -27,6 +27,7 @@ from absl import logging
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from surgjax.data.prefetch import put_batch
+from surgjax.train.parameter_rules import named_leaves, path_name, path_names
 from surgjax.train.recipes import Recipe
 from surgjax.train.state import TrainState, init_state
 
@@ -74,10 +75,6 @@ def make_mesh(
     return jax.make_mesh((sizes[DATA], sizes[FSDP]), ROWS, kinds, devices=devices)
 
 
-def _name(path: Any) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/")
-
-
 def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
@@ -105,13 +102,13 @@ def tree_shardings(
     """
     pieces = mesh.shape[FSDP]
     known = {
-        _name(path): (np.shape(leaf), parameter_spec(_name(path), np.shape(leaf), pieces, options))
-        for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]
+        name: (np.shape(leaf), parameter_spec(name, np.shape(leaf), pieces, options))
+        for name, leaf in named_leaves(params).items()
     }
 
     def sharding(path: Any, leaf: Any) -> NamedSharding:
         for start in range(len(path)):  # the longest ending first
-            found = known.get(_name(path[start:]))
+            found = known.get(path_name(path[start:]))
             if found is not None and found[0] == np.shape(leaf):
                 return NamedSharding(mesh, found[1])
         return NamedSharding(mesh, PartitionSpec())
@@ -126,10 +123,7 @@ def state_shardings(
     unused = [
         pattern
         for pattern in options.keep_whole
-        if not any(
-            re.search(pattern, _name(path))
-            for path, _ in jax.tree_util.tree_flatten_with_path(state.params)[0]
-        )
+        if not any(re.search(pattern, name) for name in path_names(state.params))
     ]
     if unused:
         raise ValueError(f"keep_whole: no parameter has a path that matches {unused}.")

@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from experiments import doctor
-from surgjax.inference import versions
+from surgjax import versions
 from surgjax.viz.video_writer import VideoWriter
 
 
@@ -51,8 +51,13 @@ def test_exit_status(monkeypatch):
 
 
 def test_missing_package_is_broken(monkeypatch):
-    monkeypatch.setattr(versions, "PACKAGES", ("no-such-package",))
-    with pytest.raises(RuntimeError, match="not installed: no-such-package"):
+    known = versions.version
+
+    def version(package):
+        return known("no-such-package" if package == "flax" else package)
+
+    monkeypatch.setattr(versions, "version", version)
+    with pytest.raises(RuntimeError, match="not installed: flax"):
         doctor.check_versions()
 
 

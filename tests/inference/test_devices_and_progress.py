@@ -5,7 +5,8 @@ import io
 import jax
 import pytest
 
-from surgjax.inference import compilation_cache, devices, progress, versions
+from surgjax import versions
+from surgjax.inference import compilation_cache, devices, progress
 
 
 def test_device_banner_names_platform_and_jax():
