@@ -25,6 +25,7 @@ from typing import Literal
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 from absl import logging
 from jax.experimental import multihost_utils
 
@@ -287,3 +288,13 @@ def check_same(what: str, text: str) -> None:
             f"{what} of processes {others} differs from that of process 0: start all processes of "
             "a run with the same code and settings."
         )
+
+
+def wait_for_all(what: str, timeout_s: float = 3600.0) -> None:
+    """Until every process has come here with the same `what`.
+
+    It waits in the coordination service, without a device: a collective on the CPU's would have
+    Gloo begin, whose own patience ends after 30 s.
+    """
+    wait = ocp.multihost.get_barrier_sync_fn()
+    wait(key=f"surgjax/{what}", timeout_ms=int(timeout_s * 1000))

@@ -27,6 +27,7 @@ from absl import logging
 from surgjax.train.accumulation import Accumulation
 from surgjax.train.batch_sources import BatchSources, OpenSource
 from surgjax.train.checkpointing import Checkpoints
+from surgjax.train.distributed import wait_for_all
 from surgjax.train.preemption import Preempted, PreemptionNotice
 from surgjax.train.progress import Progress
 from surgjax.train.recipes import Recipe
@@ -93,7 +94,7 @@ class _Run:
     def __init__(
         self,
         state: TrainState,
-        step_fns: Mapping[str, Callable[..., Any]],
+        step_fns: Mapping[str, jax.stages.Wrapped],
         stages: Sequence[Stage],
         sources: BatchSources,
         learning_rate: Callable[[int], Any] | None,
@@ -111,7 +112,7 @@ class _Run:
         self._total = total_steps(stages)
         self._progress = Progress(self.begin, self._total)
         self._running: _Running | None = None
-        self._compiled: set[str] = set()
+        self._compiled: dict[str, jax.stages.Compiled] = {}
         self._settled = time.monotonic()
 
     def train(self, notice: PreemptionNotice) -> None:
@@ -130,15 +131,16 @@ class _Run:
         batch, sources = self._sources.take(kind, step)
         arguments = (batch, _rate_at(self._learning_rate, step), np.int32(step))
         start: float | None = time.monotonic()
-        if kind in self._compiled:
-            self.state, metrics = self._step_fns[kind](self.state, *arguments)
-        else:
-            self._settle()  # its time shall not include compilation either
-            start = None
+        if kind not in self._compiled:
+            self._settle()  # its time shall not include compilation
             with self._progress.aside(f"compiling the step for {kind!r} batches"):
-                self.state, metrics = self._step_fns[kind](self.state, *arguments)
-                jax.block_until_ready(metrics)
-            self._compiled.add(kind)
+                lowered = self._step_fns[kind].lower(self.state, *arguments)
+                self._compiled[kind] = lowered.compile()
+                wait_for_all(f"compiled for {kind!r}, step {step}")  # then the first collective
+            start = None  # nor what the first call takes beside the step
+        self.state, metrics = self._compiled[kind](self.state, *arguments)
+        if start is None:
+            jax.block_until_ready(metrics)
         self._settle()
         self._running = _Running(step, kind, start, metrics, batch, sources)
 

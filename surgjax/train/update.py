@@ -30,7 +30,7 @@ def make_step(
     shardings: Any = None,
     recipe: Recipe | None = None,
     accumulate: Accumulation | None = None,
-) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+) -> jax.stages.Wrapped:
     """A compiled `step(state, batch, rate, index=None) -> (state, metrics)`; state is donated.
 
     The mean warms up with the step, so that it never lags at the start.

@@ -145,14 +145,14 @@ def test_a_signal_before_the_first_checkpoint(tmp_path):
     assert not os.listdir(tmp_path / "checkpoints") == []
 
 
-def _start_two(workdir):
+def _start_two(workdir, *more):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-X", "faulthandler", "-m", "tests.train.two_processes", str(port)]
     return [
         subprocess.Popen(
-            [*command, str(number), str(workdir)],
+            [*command, str(number), str(workdir), *more],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for number in range(2)
@@ -178,3 +178,10 @@ def test_a_signal_to_one_of_two_processes_saves_both(tmp_path):
         assert status == 0, err[-3000:]
     _assert_same(parts, whole)
     assert len((parts / "starts.jsonl").read_text().splitlines()) == 2  # process 0 alone writes
+
+
+@pytest.mark.slow
+def test_a_process_that_compiles_longer_than_gloo_waits(tmp_path):
+    """Gloo gives up after 30 s; without the barrier after compilation process 0 fails here."""
+    for status, out, err in map(_finish, _start_two(tmp_path, "40")):
+        assert status == 0 and "finished at step 60" in out, err[-3000:]

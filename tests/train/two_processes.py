@@ -1,11 +1,15 @@
-"""One process of two that train together: python -m tests.train.two_processes PORT ID WORKDIR."""
+"""One process of two that train together: python -m tests.train.two_processes PORT ID WORKDIR.
+
+A further argument is the seconds by which process 1 is slower to trace its step than process 0.
+"""
 
 import sys
 
 import jax
 
-port, number, workdir = sys.argv[1:]
-jax.config.update("jax_num_cpu_devices", 1)
+port, number, workdir = sys.argv[1:4]
+lag = float(sys.argv[4]) if sys.argv[4:] else 0.0
+jax.config.update("jax_num_cpu_devices", 2)
 jax.distributed.initialize(f"localhost:{port}", 2, int(number))
 
 import time  # noqa: E402
@@ -24,6 +28,8 @@ whole = NamedSharding(mesh, PartitionSpec())
 
 
 def _loss(params, batch, key):
+    if number == "1":
+        time.sleep(lag)
     return jnp.mean((batch @ params["w"] - 1) ** 2) + 0 * jax.random.normal(key, ()), {}
 
 
