@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from surgjax.metrics.by_sequence import in_order, init_state, merge, update
+from surgjax.metrics.by_name import in_order, init_state, merge, update
 from surgjax.metrics.tracks import TrackPair, count_from_zero
 
 __all__ = [
