@@ -12,7 +12,6 @@ Differs: the disc of the defocus has a weighted rim where the source blurs the e
          source calls, not the program itself.
 """
 
-import cv2
 import numpy as np
 
 from surgjax.robustness import fields
@@ -50,12 +49,11 @@ def glass_blur(image: np.ndarray, level: tuple, rng, scale: float) -> np.ndarray
     rows, columns = np.mgrid[:height, :width]
     image = fields.gaussian_blur(image, sigma * scale)
     # Shuffled at the reference size: single pixels of a large picture would blur, not break up.
-    down, right = (
-        np.round(
-            cv2.resize(scale * moved, (width, height), interpolation=cv2.INTER_NEAREST)
-        ).astype(int)
-        for moved in _shuffled(rng, *fields.layer_shape(height, width, scale), reach, times)
-    )
+    layer = fields.layer_shape(height, width, scale)
+    moved = _shuffled(rng, *layer, reach, times)[
+        :, rows * layer[0] // height, columns * layer[1] // width
+    ]
+    down, right = np.floor(scale * moved + 0.5).astype(int)
     image = image[
         np.clip(rows + down, 0, height - 1),
         np.clip(columns + right, 0, width - 1),

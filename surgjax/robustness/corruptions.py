@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from surgjax.robustness import blurs, digital, noises, weather
+from surgjax.robustness import blurs, digital, fields, noises, weather
 
 SEVERITIES = (1, 2, 3, 4, 5)
 REFERENCE_SIDE = 224  # pixels; ImageNet-C was made at this size
@@ -98,4 +98,4 @@ def corrupt(
     scale = min(image_u8.shape[:2]) / reference_side if reference_side else 1.0
     level = corruption.levels[severity - 1]
     image = corruption.apply(image_u8 / 255, level, generator(name, seed), scale)
-    return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return fields.rounded(image)

@@ -31,9 +31,10 @@ def sheet(
     """One row per corruption, names at the left, severities on top."""
     frame = np.asarray(Image.fromarray(image_u8).resize((tile, tile), Image.Resampling.LANCZOS))
     names, damage = (SURGICAL, corrupt_surgical) if surgical else (tuple(CORRUPTIONS), corrupt)
-    font = ImageFont.load_default(max(10, tile // 10))
+    size = max(10, tile // 10)
+    font = ImageFont.load_default(size)
     left = max(int(font.getlength(name)) for name in names) + 8
-    head = int(font.size) + 8
+    head = size + 8
     step = tile + _GAP
     page = Image.new(
         "RGB", (left + step * (1 + len(SEVERITIES)), head + step * len(names)), _BACKGROUND
