@@ -41,8 +41,11 @@ $(RUNTIME): setup.py constraints.txt
 	$(RUN) -m pip install -qq -c constraints.txt -e .
 	@touch $@
 
+# TrackEval, which the tracking scores are compared with, asks for opencv-python: that package would
+# overwrite the files of opencv-python-headless. All else that it needs is there, so: --no-deps.
 $(DEV): $(RUNTIME)
 	$(RUN) -m pip install -qq -c constraints.txt -e '.[$(DEV_EXTRAS)]'
+	$(RUN) -m pip install -qq -c constraints.txt --no-deps trackeval
 	@touch $@
 
 demo: $(RUNTIME) ## track the bundled clip into demo_output/ and print its J&F

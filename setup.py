@@ -22,6 +22,7 @@ REQUIRED = [
     "pillow>=10",
     "pycocotools>=2.0.8",
     "safetensors>=0.5",
+    "scipy>=1.14",  # the Hungarian matching of tracks; jax needs it in any case
     "tensorflow-datasets>=4.9.10",
 ]
 

@@ -29,7 +29,7 @@ def pytest_sessionstart():
     """With SURGJAX_REQUIRE_PARITY=1 a missing reference ends the run; otherwise its tests skip."""
     if os.environ.get("SURGJAX_REQUIRE_PARITY") != "1":
         return
-    missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
+    missing = [name for name in ("torch", "transformers", "trackeval") if find_spec(name) is None]
     if missing:
         pytest.exit(
             f"SURGJAX_REQUIRE_PARITY=1, but {' and '.join(missing)} cannot be imported; "

@@ -35,7 +35,7 @@ def test_every_dependency_is_pinned_inside_its_range(python):
     pins = _pins(python)
     extras = _setup_constant("EXTRAS")
     wanted = [*_setup_constant("REQUIRED"), *extras["dev"], *extras["viz"], *extras["tb"]]
-    wanted += extras["torch"]
+    wanted += [*extras["torch"], "trackeval==1.3.0"]
     for requirement in map(Requirement, wanted):
         assert pins[canonicalize_name(requirement.name)] in requirement.specifier, requirement
 
@@ -66,6 +66,7 @@ def test_demo_installs_the_runtime_only():
 def test_test_runs_every_check(with_torch, extras):
     printed = _make_dry_run("test", f"WITH_TORCH={with_torch}", "VENV=/nonexistent/venv")
     assert f"-e '.[{extras}]'" in printed
+    assert "--no-deps trackeval\n" in printed  # its requirements would overwrite cv2
     for check in ("ruff check", "ruff format --check", "pyright", "lint-imports", "-m pytest"):
         assert check in printed
 
