@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from surgjax import metrics
-from surgjax.metrics import davis2017
 
 
 def _square(height, width, top, left, size):
@@ -219,12 +218,3 @@ def test_refusals():
     with pytest.raises(TypeError, match="argument 'masks'"):
         metrics.region_similarity(np.zeros((3, 4, 4)), np.zeros((3, 4, 4), bool))  # probabilities
 
-
-def test_disk_matches_its_definition():
-    assert davis2017._disk(2).tolist() == [
-        [0, 0, 1, 0, 0],
-        [0, 1, 1, 1, 0],
-        [1, 1, 1, 1, 1],
-        [0, 1, 1, 1, 0],
-        [0, 0, 1, 0, 0],
-    ]
