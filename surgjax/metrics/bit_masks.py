@@ -1,4 +1,4 @@
-"""Masks as one long integer each, a bit a pixel: boundaries and disks in a few word-wide operations.
+"""Masks as one long integer each, a bit a pixel: boundaries and disks in a few operations.
 
 Path:    masks -> [bit_masks] -> davis2017 -> every J and F
 Axes:    masks are bool (H, W); bit y * stride + x is the pixel (y, x), and every row ends in

@@ -1,28 +1,27 @@
 """J, F and Dice of objects frame by frame, and the presets that turn them into published numbers.
 
-Path:    masks, labels -> [score_frame] -> update -> merge -> compute(preset) -> J, F, J&F, Dice
-Axes:    T annotated frames of one video; a mask is bool (H, W), one call scores one object.
-Units:   fractions of 1.
-Errors:  ValueError if an object is scored twice, if nothing is left to score, or if a video is too
+Path:    label maps, masks -> [score_label_map, score_mask] -> update -> merge -> compute(preset)
+Axes:    T annotated frames of one video; label maps are uint8 (H, W), masks bool (H, W).
+Units:   fractions of 1; a frame is its place among the annotated frames of its video.
+Errors:  ValueError if a frame is scored twice, if nothing is left to score, or if a video is too
          short for a preset that drops its first and last frame.
 Source:  davis17: arXiv:1704.00675 and davis2017-evaluation. sav: the benchmark script of SAM 2,
          sav_dataset/utils/sav_benchmark.py. resurg: ReSurgSAM2's my_sav_benchmark.py with its
          default, ref_dataset.
-Differs: ids of a video are those that its ground truth shows; davis2017-evaluation takes 1 up to
-         the largest id of the first frame (`literal` in the folder protocols does the same).
+Differs: objects are the ids that the ground truth shows on any frame; davis2017-evaluation takes
+         1 up to the largest id of the first frame, also ids that no frame shows, and leaves out
+         later ones. `literal` does the same.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from surgjax.metrics import davis2017
-from surgjax.typing import Bool, Float, NDArray
-
-IGNORED = 255  # of a ground-truth label map
+from surgjax.metrics.label_maps import clear_ignored, labels_of
 
 
 @dataclass(frozen=True)
@@ -44,26 +43,25 @@ PRESETS = {
 }
 
 
-@dataclass(frozen=True)
-class ObjectScores:
-    """Scores of one object on every annotated frame of its video."""
+class Row(NamedTuple):
+    """One object on one frame."""
 
-    region: Float[NDArray, " T"]  # J
-    contour: Float[NDArray, " T"]  # F
-    dice: Float[NDArray, " T"]
-    in_target: Bool[NDArray, " T"]  # the ground truth has at least a pixel of it
-    in_mask: Bool[NDArray, " T"]
-
-
-FrameRow = tuple[float, float, float, bool, bool]  # one frame, in the order of ObjectScores
-ABSENT: FrameRow = (1.0, 1.0, 1.0, False, False)  # neither shows the object: nothing to miss
-
-# The state of a running evaluation: (video, object id) -> scores. A value, never changed in place.
-State = Mapping[tuple[str, int], ObjectScores]
+    region: float  # J
+    contour: float  # F
+    dice: float
+    in_target: bool  # the ground truth has at least a pixel of it
+    in_mask: bool
 
 
-def score_frame(mask: np.ndarray, target: np.ndarray) -> FrameRow:
-    """J, F, Dice and presence of one object on one frame; bool (H, W) both."""
+ABSENT = Row(1.0, 1.0, 1.0, False, False)  # neither shows the object: nothing to miss
+
+# The state of a running evaluation: (video, frame) -> object id -> row; an id that a frame lacks is
+# ABSENT there. A value, never changed in place.
+State = Mapping[tuple[str, int], Mapping[int, Row]]
+
+
+def score_mask(mask: np.ndarray, target: np.ndarray) -> Row:
+    """One object on one frame; bool (H, W) both."""
     if mask.shape != target.shape:
         raise ValueError(f"mask {mask.shape} and target {target.shape} differ in shape.")
     area, target_area = np.count_nonzero(mask), np.count_nonzero(target)
@@ -72,97 +70,111 @@ def score_frame(mask: np.ndarray, target: np.ndarray) -> FrameRow:
     shared = np.count_nonzero(mask & target)
     region, dice = shared / (area + target_area - shared), 2 * shared / (area + target_area)
     contour = davis2017.boundary_measure(mask, target)
-    return region, contour, dice, target_area > 0, area > 0
+    return Row(region, contour, dice, target_area > 0, area > 0)
 
 
-def scores_of(rows: list[FrameRow]) -> ObjectScores:
-    """The rows of one object's frames, in order, as arrays."""
-    columns = zip(*rows, strict=True) if rows else ([],) * len(fields(ObjectScores))
-    kinds = (float, float, float, bool, bool)
-    return ObjectScores(*(np.array(c, kind) for c, kind in zip(columns, kinds, strict=True)))
+def score_label_map(label_map: np.ndarray, target: np.ndarray) -> dict[int, Row]:
+    """Every id of either, on one frame; where the target is 255, neither has an object."""
+    label_map, target = clear_ignored(label_map, target)
+    ids = [i for i in labels_of(label_map) | labels_of(target) if i]
+    return {i: score_mask(label_map == i, target == i) for i in sorted(ids)}
 
 
 def init_state() -> State:
-    """The state before any object was scored."""
+    """The state before any frame was scored."""
     return {}
 
 
-def update(state: State, video: str, object_id: int, scores: ObjectScores) -> State:
-    """The state with one more object."""
-    return merge(state, {(video, object_id): scores})
+def update(state: State, video: str, frames: Mapping[int, Mapping[int, Row]]) -> State:
+    """The state with more frames of a video: frame -> object id -> row."""
+    return merge(state, {(video, frame): rows for frame, rows in frames.items()})
 
 
 def merge(first: State, second: State) -> State:
-    """The state of two evaluations over different objects."""
+    """The state of two evaluations over different frames."""
     if twice := sorted(set(first) & set(second)):
-        raise ValueError(f"Scored twice (video, object id): {twice}.")
+        raise ValueError(f"Scored twice (video, frame): {twice}.")
     return {**first, **second}
 
 
-def kept_frames(scores: ObjectScores, preset: Preset, video: str = "") -> np.ndarray:
-    """Which frames count, bool [T]; none if the preset leaves the object out."""
-    keep = np.ones(len(scores.region), bool)
+def _kept_frames(rows: Sequence[Row], preset: Preset, video: str) -> list[Row]:
+    """The rows that count; none if the preset leaves the object out."""
     if preset.drop_first_and_last:
-        if len(keep) < 3:
+        if len(rows) < 3:
             raise ValueError(
-                f"Video {video!r} has {len(keep)} annotated frames; {preset.name} drops the first "
+                f"Video {video!r} has {len(rows)} annotated frames; {preset.name} drops the first "
                 "and the last, so at least 3 are needed."
             )
-        keep[[0, -1]] = False
+        rows = rows[1:-1]
     if preset.from_first_appearance:
-        shown = keep & (scores.in_target | scores.in_mask)
-        keep &= np.maximum.accumulate(shown)
-        if not (keep & scores.in_target).any():
-            return np.zeros_like(keep)  # never in the ground truth: the reference does not list it
-    return keep
+        shown = [row.in_target or row.in_mask for row in rows]
+        rows = rows[shown.index(True) :] if any(shown) else []
+        if not any(row.in_target for row in rows):
+            return []  # not in the ground truth: the reference does not list it either
+    return list(rows)
 
 
-def _object_result(scores: ObjectScores, keep: np.ndarray, literal: bool) -> dict[str, float]:
-    region = davis2017.statistics(scores.region[keep], literal)
-    contour = davis2017.statistics(scores.contour[keep], literal)
+def _object_ids(frames: Sequence[Mapping[int, Row]], literal: bool) -> list[int]:
+    if literal:
+        return list(
+            range(1, 1 + max((i for i, row in frames[0].items() if row.in_target), default=0))
+        )
+    return sorted({i for rows in frames for i, row in rows.items() if row.in_target})
+
+
+def _object_result(rows: Sequence[Row], literal: bool) -> dict[str, Any]:
+    region = davis2017.statistics(np.array([row.region for row in rows]), literal)
+    contour = davis2017.statistics(np.array([row.contour for row in rows]), literal)
     result = {"J": region["mean"], "F": contour["mean"]}
     result["JF"] = (result["J"] + result["F"]) / 2
-    result["Dice"] = float(scores.dice[keep].mean())
+    result["Dice"] = float(np.mean([row.dice for row in rows]))
     for name in ("recall", "decay"):
         result[f"J_{name}"], result[f"F_{name}"] = region[name], contour[name]
-    return result
-
-
-def _means(rows: list[dict[str, Any]], names: tuple[str, ...]) -> dict[str, float]:
-    means = {name: math.fsum(row[name] for row in rows) / len(rows) for name in names}
-    means["JF"] = (means["J"] + means["F"]) / 2
-    return means
+    absent = [row.in_mask for row in rows if not row.in_target]
+    return result | {
+        "frames": len(rows),
+        "absent_frames": len(absent),
+        "false_positives": sum(absent),
+    }
 
 
 _NAMES = ("J", "F", "Dice", "J_recall", "J_decay", "F_recall", "F_decay")
 
 
+def _summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    means: dict[str, Any] = {n: math.fsum(row[n] for row in rows) / len(rows) for n in _NAMES}
+    means["JF"] = (means["J"] + means["F"]) / 2
+    absent = sum(row["absent_frames"] for row in rows)
+    found = sum(row["false_positives"] for row in rows)
+    means["false_positive_rate"] = found / absent if absent else math.nan
+    return means
+
+
 def compute(state: State, preset: Preset, literal: bool = False) -> dict[str, Any]:
     """Means over the objects of all videos alike, and every object's and video's own.
 
-    Keys: preset; J, F, JF, Dice, J_recall, J_decay, F_recall, F_decay; per_object and
-    per_sequence, lists with the same measures; left_out, the (video, id) that the preset does not
-    score. `literal` keeps the reference's 8-bit decay.
+    Keys: preset; J, F, JF, Dice, J_recall, J_decay, F_recall, F_decay; false_positive_rate, of the
+    scored frames on which the ground truth lacks the object (NaN if there is none); per_object and
+    per_sequence, lists with the same measures; left_out, the (video, id) in the ground truth that
+    the preset does not score. `literal`: the reference's choice of ids and its 8-bit decay.
     """
-    per_object, left_out = [], []
-    for (video, object_id), scores in sorted(state.items()):
-        keep = kept_frames(scores, preset, video)
-        if not keep.any():
-            left_out.append((video, object_id))
-            continue
-        row = {"sequence": video, "object": object_id}
-        per_object.append(row | _object_result(scores, keep, literal))
+    videos: dict[str, list[Mapping[int, Row]]] = {}
+    for (video, _), rows in sorted(state.items()):
+        videos.setdefault(video, []).append(rows)
+    per_object, per_sequence, left_out = [], [], []
+    for video, frames in videos.items():
+        objects = []
+        for object_id in _object_ids(frames, literal):
+            rows = [rows.get(object_id, ABSENT) for rows in frames]
+            if kept := _kept_frames(rows, preset, video):
+                found = _object_result(kept, literal)
+                objects.append({"sequence": video, "object": object_id} | found)
+            else:
+                left_out.append((video, object_id))
+        per_object += objects
+        if objects:
+            per_sequence.append({"sequence": video} | _summary(objects))
     if not per_object:
         raise ValueError(f"{preset.name}: no object of the ground truth is left to score.")
-    videos = dict.fromkeys(row["sequence"] for row in per_object)
-    per_sequence = [
-        {"sequence": v} | _means([row for row in per_object if row["sequence"] == v], _NAMES)
-        for v in videos
-    ]
-    return {
-        "preset": preset.name,
-        **_means(per_object, _NAMES),
-        "per_object": per_object,
-        "per_sequence": per_sequence,
-        "left_out": left_out,
-    }
+    lists = {"per_object": per_object, "per_sequence": per_sequence, "left_out": left_out}
+    return {"preset": preset.name, **_summary(per_object), **lists}

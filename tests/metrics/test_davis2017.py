@@ -217,4 +217,3 @@ def test_refusals():
         metrics.compute({("a", 1): _scores([1, 1])})
     with pytest.raises(TypeError, match="argument 'masks'"):
         metrics.region_similarity(np.zeros((3, 4, 4)), np.zeros((3, 4, 4), bool))  # probabilities
-
