@@ -64,7 +64,7 @@ def class_areas(
     areas = {}
     for label in sorted((predicted | wanted) - {0}):
         mask, truth = label_map == label, target == label
-        counts = (np.count_nonzero(m) for m in (mask & truth, mask, truth))
+        counts = (int(np.count_nonzero(m)) for m in (mask & truth, mask, truth))
         areas[label] = Areas(*counts)
     return areas
 

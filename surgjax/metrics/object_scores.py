@@ -55,19 +55,20 @@ class Row(NamedTuple):
 
 ABSENT = Row(1.0, 1.0, 1.0, False, False)  # neither shows the object: nothing to miss
 
-# The state of a running evaluation: (video, frame) -> object id -> row; an id that a frame lacks is
-# ABSENT there. A value, never changed in place.
-State = Mapping[tuple[str, int], Mapping[int, Row]]
+# Object id -> row; an id that a frame lacks is ABSENT there, None is not annotated there.
+FrameRows = Mapping[int, Row | None]
+# The state of a running evaluation: (video, frame) -> rows. A value, never changed in place.
+State = Mapping[tuple[str, int], FrameRows]
 
 
 def score_mask(mask: np.ndarray, target: np.ndarray) -> Row:
     """One object on one frame; bool (H, W) both."""
     if mask.shape != target.shape:
         raise ValueError(f"mask {mask.shape} and target {target.shape} differ in shape.")
-    area, target_area = np.count_nonzero(mask), np.count_nonzero(target)
+    area, target_area = int(np.count_nonzero(mask)), int(np.count_nonzero(target))
     if not area and not target_area:
         return ABSENT
-    shared = np.count_nonzero(mask & target)
+    shared = int(np.count_nonzero(mask & target))
     region, dice = shared / (area + target_area - shared), 2 * shared / (area + target_area)
     contour = davis2017.boundary_measure(mask, target)
     return Row(region, contour, dice, target_area > 0, area > 0)
@@ -85,7 +86,7 @@ def init_state() -> State:
     return {}
 
 
-def update(state: State, video: str, frames: Mapping[int, Mapping[int, Row]]) -> State:
+def update(state: State, video: str, frames: Mapping[int, FrameRows]) -> State:
     """The state with more frames of a video: frame -> object id -> row."""
     return merge(state, {(video, frame): rows for frame, rows in frames.items()})
 
@@ -114,12 +115,11 @@ def _kept_frames(rows: Sequence[Row], preset: Preset, video: str) -> list[Row]:
     return list(rows)
 
 
-def _object_ids(frames: Sequence[Mapping[int, Row]], literal: bool) -> list[int]:
+def _object_ids(frames: Sequence[FrameRows], literal: bool) -> list[int]:
+    shown = [{i for i, row in rows.items() if row and row.in_target} for rows in frames]
     if literal:
-        return list(
-            range(1, 1 + max((i for i, row in frames[0].items() if row.in_target), default=0))
-        )
-    return sorted({i for rows in frames for i, row in rows.items() if row.in_target})
+        return list(range(1, max(shown[0], default=0) + 1))
+    return sorted(set().union(*shown))
 
 
 def _object_result(rows: Sequence[Row], literal: bool) -> dict[str, Any]:
@@ -131,11 +131,8 @@ def _object_result(rows: Sequence[Row], literal: bool) -> dict[str, Any]:
     for name in ("recall", "decay"):
         result[f"J_{name}"], result[f"F_{name}"] = region[name], contour[name]
     absent = [row.in_mask for row in rows if not row.in_target]
-    return result | {
-        "frames": len(rows),
-        "absent_frames": len(absent),
-        "false_positives": sum(absent),
-    }
+    counts = {"absent_frames": len(absent), "false_positives": sum(absent)}
+    return result | {"frames": len(rows)} | counts
 
 
 _NAMES = ("J", "F", "Dice", "J_recall", "J_decay", "F_recall", "F_decay")
@@ -158,7 +155,7 @@ def compute(state: State, preset: Preset, literal: bool = False) -> dict[str, An
     per_sequence, lists with the same measures; left_out, the (video, id) in the ground truth that
     the preset does not score. `literal`: the reference's choice of ids and its 8-bit decay.
     """
-    videos: dict[str, list[Mapping[int, Row]]] = {}
+    videos: dict[str, list[FrameRows]] = {}
     for (video, _), rows in sorted(state.items()):
         videos.setdefault(video, []).append(rows)
     per_object, per_sequence, left_out = [], [], []
@@ -166,7 +163,7 @@ def compute(state: State, preset: Preset, literal: bool = False) -> dict[str, An
         objects = []
         for object_id in _object_ids(frames, literal):
             rows = [rows.get(object_id, ABSENT) for rows in frames]
-            if kept := _kept_frames(rows, preset, video):
+            if kept := _kept_frames([row for row in rows if row], preset, video):
                 found = _object_result(kept, literal)
                 objects.append({"sequence": video, "object": object_id} | found)
             else:

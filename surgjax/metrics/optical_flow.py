@@ -46,7 +46,7 @@ def _fit(flow: np.ndarray, shape: tuple[int, ...], mode: str) -> np.ndarray:
         flow.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR
     ).reshape(height, width, 2)
     if mode == "corrected":
-        fitted = fitted * np.float32((width / flow.shape[1], height / flow.shape[0]))
+        fitted = fitted * np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
     return fitted
 
 
