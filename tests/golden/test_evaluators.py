@@ -56,9 +56,7 @@ def test_j_and_f_of_masks_equal_davis2017_evaluation():
 
 def test_ignored_pixels_equal_davis2017_evaluation():
     seen = 0
-    for (mask, target, ignored), (j, f) in zip(
-        cases.mask_pairs(), _golden()["masks"], strict=True
-    ):
+    for (mask, target, ignored), (j, f) in zip(cases.mask_pairs(), _golden()["masks"], strict=True):
         if ignored is None or not (mask.any() and target.any()):
             continue
         label_map = np.where(ignored, 255, target).astype(np.uint8)
