@@ -58,11 +58,11 @@ def score_folders(
         raise ValueError(f"--protocol {protocol}: expected one of {', '.join(PROTOCOLS)}.")
     chosen = PROTOCOLS[protocol]
     options.check(protocol, chosen.options)
+    if chosen.needs_ground_truth and not ground_truth:
+        raise ValueError(f"--ground_truth is missing: protocol {protocol} needs it.")
     found = mask_folders.find_sequences(predictions, "--predictions")
     notes: list[str] = []
-    if chosen.needs_ground_truth:
-        if not ground_truth:
-            raise ValueError(f"--ground_truth is missing: protocol {protocol} needs it.")
+    if chosen.needs_ground_truth and ground_truth:
         truth = mask_folders.find_sequences(ground_truth, "--ground_truth")
         sequences, notes = mask_folders.pair_sequences(found, truth, missing)
     else:

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from surgjax.inference.image_files import sort_frames
+from surgjax.metrics.label_maps import IGNORED, labels_of
 
 
 class MaskFolderError(ValueError):
@@ -212,20 +213,17 @@ def check_sizes(first: LabelFile, second: LabelFile) -> None:
         )
 
 
-def check_palettes(prediction: LabelFile, target: LabelFile, ids: Sequence[int]) -> None:
+def check_palettes(prediction: LabelFile, target: LabelFile) -> None:
     """Refuses a prediction that paints an id it uses in the colour of another id of the target."""
     if prediction.colours is None or target.colours is None:
         return
-    owners = {}
-    for i in ids:
-        if 0 < i < len(target.colours):
-            owners[tuple(target.colours[i].tolist())] = i
-    used = np.unique(prediction.label_map)
-    for i in used[used < len(prediction.colours)].tolist():
-        owner = owners.get(tuple(prediction.colours[i].tolist()), i)
-        if owner != i and not (
-            i < len(target.colours) and (target.colours[i] == prediction.colours[i]).all()
-        ):
+    theirs = [tuple(colour) for colour in target.colours.tolist()]
+    ids = labels_of(target.label_map) - {0, IGNORED}
+    owners = {theirs[i]: i for i in ids if i < len(theirs)}
+    ours = [tuple(colour) for colour in prediction.colours.tolist()]
+    for i in sorted(labels_of(prediction.label_map) & set(range(len(ours)))):
+        owner = owners.get(ours[i], i)
+        if owner != i and theirs[i : i + 1] != [ours[i]]:
             raise MaskFolderError(
                 f"{prediction.path}: its palette gives value {i} the colour that {target.path} "
                 f"gives id {owner}; a wrong palette, the values are not the ids."
@@ -248,6 +246,5 @@ def read_pairs(pair: Pair) -> Iterator[tuple[LabelFile, LabelFile]]:
             continue
         prediction = read_label_file(path)
         check_sizes(prediction, target)
-        ids = np.unique(target.label_map)
-        check_palettes(prediction, target, ids[ids != 255].tolist())
+        check_palettes(prediction, target)
         yield prediction, target

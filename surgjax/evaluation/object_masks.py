@@ -31,7 +31,7 @@ def _read_mask(files: Mapping[str, Path], stem: str) -> LabelFile | None:
     if path is None:
         return None
     file = read_label_file(path)
-    if len(np.unique(file.label_map)) > 2:
+    if len(labels_of(file.label_map)) > 2:
         raise MaskFolderError(
             f"{path}: more than one object; a file below an object's folder holds one mask."
         )

@@ -22,7 +22,7 @@ TABLE = {
     "perfect": ([("11.2", "11.2")], 1.0, 1.0, 1.0),
     # 2 * 2 / (3 + 2)
     "one class": ([("111.", "11..")], 0.8, 0.8, 0.8),
-    # Class 1: 1 and 1 on two frames; class 2: 0 on one. Weights 2 and 1. For the object 2, the frame
+    # Class 1: 1 and 1 on two frames; class 2: 0 on one. Weights 2 and 1. For object 2 the frame
     # after it is gone counts as well: 0 and 1.
     "weights": ([("11..", "11.2"), ("11..", "11..")], 0.5, 0.75, 2 / 3),
     # Class 2 is never in the truth: a class with Dice 0 and weight 0, and no object.
