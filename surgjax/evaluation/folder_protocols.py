@@ -79,7 +79,7 @@ def _score_objects(name: str) -> Callable[[Pair, Options], Scored]:
     def score(pair: Pair, options: Options) -> Scored:
         frames, seen = _object_rows(pair)
         known = {i for rows in frames.values() for i, row in rows.items() if row and row.in_target}
-        notes = ()
+        notes = () if known else (f"the ground truth of {pair.name!r} shows no object",)
         if unknown := sorted(set(seen) - known):
             message = (
                 f"{seen[unknown[0]]}: it holds id {unknown[0]}, which the ground truth of "
@@ -87,7 +87,7 @@ def _score_objects(name: str) -> Callable[[Pair, Options], Scored]:
             )
             if name == "davis17":  # the reference stops too
                 raise MaskFolderError(f"{message}: a wrong palette, or other ids.")
-            notes = (f"{message}: such ids are not scored",)
+            notes += (f"{message}: such ids are not scored",)
         state = object_scores.update(object_scores.init_state(), pair.name, frames)
         return Scored(state, notes, {pair.name: pair.stems})
 
@@ -125,14 +125,14 @@ def _report_objects(name: str) -> Callable[[Scored, Options], dict[str, Any]]:
 
 
 def _score_classes(pair: Pair, options: Options) -> Scored:
-    frames = {}
+    frames, largest = {}, options.num_classes or label_maps.IGNORED - 1
     for frame, (prediction, target) in enumerate(read_pairs(pair)):
-        for file in (prediction, target):
-            labels = label_maps.labels_of(file.label_map) - {label_maps.IGNORED}
-            if options.num_classes is not None and max(labels, default=0) > options.num_classes:
+        cleared = label_maps.clear_ignored(prediction.label_map, target.label_map)
+        for file, label_map in zip((prediction, target), cleared, strict=True):
+            if (found := max(label_maps.labels_of(label_map))) > largest:
                 raise MaskFolderError(
-                    f"{file.path}: class ids 0 to {options.num_classes} expected, "
-                    f"{max(labels)} found: a wrong palette, or --num_classes."
+                    f"{file.path}: class ids 0 to {largest} expected, {found} found: a wrong "
+                    "palette, or another --num_classes."
                 )
         frames[frame] = label_maps.class_areas(prediction.label_map, target.label_map)
     return Scored(label_maps.update(label_maps.init_state(), pair.name, frames))

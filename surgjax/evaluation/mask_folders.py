@@ -230,6 +230,15 @@ def check_palettes(prediction: LabelFile, target: LabelFile) -> None:
             )
 
 
+def check_binary(pair: Pair, labels: set[int]) -> None:
+    """Refuses label maps of a sequence whose only value beside 0 is 255: all would be ignored."""
+    if labels - {0} == {IGNORED}:
+        raise MaskFolderError(
+            f"{pair.target.folder}: its PNGs hold 0 and 255 only. 255 in the ground truth is "
+            "ignored, so nothing could be scored; a binary mask needs 1 for its object."
+        )
+
+
 def read_pairs(pair: Pair) -> Iterator[tuple[LabelFile, LabelFile]]:
     """(prediction, target) of every annotated frame of label maps; a missing one is empty."""
     for side in (pair.target, pair.prediction):
@@ -237,8 +246,10 @@ def read_pairs(pair: Pair) -> Iterator[tuple[LabelFile, LabelFile]]:
             raise MaskFolderError(
                 f"{side.folder}: a folder of masks for each object; this protocol needs label maps."
             )
+    labels: set[int] = set()
     for stem in pair.stems:
         target = read_label_file(pair.target.frames[stem])
+        labels |= labels_of(target.label_map)
         path = pair.prediction.frames.get(stem) if pair.prediction else None
         if path is None:
             nothing = np.zeros_like(target.label_map)
@@ -248,3 +259,4 @@ def read_pairs(pair: Pair) -> Iterator[tuple[LabelFile, LabelFile]]:
         check_sizes(prediction, target)
         check_palettes(prediction, target)
         yield prediction, target
+    check_binary(pair, labels)

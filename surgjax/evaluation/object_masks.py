@@ -20,6 +20,7 @@ from surgjax.evaluation.mask_folders import (
     MaskFolderError,
     Pair,
     SequenceFiles,
+    check_binary,
     check_sizes,
     read_label_file,
 )
@@ -62,6 +63,7 @@ def read_object_masks(
     pair: Pair,
 ) -> Iterator[dict[int, tuple[np.ndarray, np.ndarray] | None]]:
     """For every annotated frame: object id -> (mask, target), None where it is not annotated."""
+    labels: set[int] = set()
     for stem in pair.stems:
         ignored = None
         if pair.target.objects:
@@ -71,7 +73,9 @@ def read_object_masks(
             whole = read_label_file(pair.target.frames[stem])
             ignored = whole.label_map == IGNORED
             found = _read_side(pair.prediction, stem, None)
-            ids = (labels_of(whole.label_map) - {0, IGNORED}) | set(found)
+            here = labels_of(whole.label_map)
+            ids = (here - {0, IGNORED}) | set(found)
+            labels |= here
             targets = {
                 i: LabelFile(whole.path, (whole.label_map == i).astype(np.uint8), None)
                 for i in sorted(ids)
@@ -85,3 +89,4 @@ def read_object_masks(
                 mask = found[object_id].label_map.view(bool)
             frame[object_id] = (mask if ignored is None else mask & ~ignored), wanted
         yield frame
+    check_binary(pair, labels)

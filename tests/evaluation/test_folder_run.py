@@ -226,6 +226,27 @@ def test_wrong_files_are_named(both):
         score_folders("endovis_type", *both, options=Options(num_classes=6))
 
 
+@pytest.mark.parametrize("protocol", ["davis17", "endovis_type", "dice"])
+def test_binary_masks_of_255_are_explained(tmp_path, protocol):
+    ones, full = [[square((i, 5, 5, 10))] * 3 for i in (1, 255)]
+    ones, full = folders.write(tmp_path / "ones", ones), folders.write(tmp_path / "full", full)
+    with pytest.raises(ValueError, match="full: its PNGs hold 0 and 255 only. 255 in the ground"):
+        score_folders(protocol, full, full)
+    with pytest.raises(ValueError, match="full/00000.png: .*255"):
+        score_folders(protocol, full, ones)
+    objects = folders.write(tmp_path / "objects" / "a" / "001", [square((255, 5, 5, 10))] * 3)
+    root = str(Path(objects).parents[1])
+    assert score_folders("sav", root, root)["JF"] == 1
+
+
+def test_a_sequence_without_objects_is_noted(both):
+    folders.write(Path(both[0]) / "b", [square()] * 5)
+    folders.write(Path(both[1]) / "b", [square()] * 5)
+    report = score_folders("davis17", *both)
+    assert report["notes"] == ["the ground truth of 'b' shows no object"]
+    assert len(report["per_object"]) == 2
+
+
 def test_a_palette_that_swaps_ids_is_named(both):
     path = Path(both[0]) / "a" / "00001.png"
     label_map = np.array(Image.open(path))
