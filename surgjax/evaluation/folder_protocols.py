@@ -35,7 +35,7 @@ class Protocol:
     name: str
     score: Callable[[Any, Options], Scored]  # of one Pair, or one SequenceFiles without target
     merge: Callable[[Any, Any], Any]
-    report: Callable[[Scored, Options], dict[str, Any]]  # "tables": fuller rows, for CSV only
+    report: Callable[[Scored, Options], dict[str, Any]]  # "tables", "stems": not for JSON
     options: frozenset[str] = frozenset()  # fields of Options that it reads
     needs_ground_truth: bool = True
 
@@ -119,7 +119,8 @@ def _report_objects(name: str) -> Callable[[Scored, Options], dict[str, Any]]:
         result["per_object"] = [{key: row[key] for key in _OBJECT_KEYS} for row in full]
         left_out = result.pop("left_out")
         result["left_out"] = [{"sequence": video, "object": i} for video, i in left_out]
-        return result | {"tables": {"per_object": full, "per_frame": _frame_table(scored)}}
+        tables = {"per_object": full, "per_frame": _frame_table(scored)}
+        return result | {"tables": tables, "stems": dict(scored.stems)}
 
     return report
 

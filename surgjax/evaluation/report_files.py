@@ -20,7 +20,7 @@ from surgjax.inference.mask_writer import write_file
 from surgjax.inference.output_folder import OutputFolder
 
 TABLES = ("per_object", "per_sequence", "per_class", "per_label", "per_frame")
-FILES = ("report.json", "summary.csv", *(f"{name}.csv" for name in TABLES))
+FILES = ("report.json", "report.html", "summary.csv", *(f"{name}.csv" for name in TABLES))
 
 
 def _without_nan(value: Any) -> Any:
@@ -46,17 +46,36 @@ def measures(report: Mapping[str, Any]) -> dict[str, float]:
     return {key: value for key, value in report.items() if isinstance(value, float)}
 
 
-def write_report(report: Mapping[str, Any], output: OutputFolder) -> list[Path]:
+def read_report(folder: str | Path) -> dict[str, Any]:
+    """The report.json that an earlier run left in a folder."""
+    path = Path(folder) / "report.json"
+    try:
+        report = json.loads(path.read_text())
+    except OSError as error:
+        raise ValueError(f"{path}: no report can be read ({error.strerror}).") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: it is no JSON ({error}).") from None
+    if not isinstance(report, dict) or "protocol" not in report:
+        raise ValueError(f"{path}: it is no report of experiments.evaluate.")
+    return report
+
+
+def write_report(
+    report: Mapping[str, Any], output: OutputFolder, page: str | None = None
+) -> list[Path]:
     """Writes all files into the folder, whole or not at all. Returns where they are."""
     report = dict(report)
     tables = {name: report[name] for name in TABLES if report.get(name)}
     tables |= report.pop("tables", {})
+    report.pop("stems", None)
     folder = output.open()
     try:
         data = json.dumps(_without_nan(report), indent=2, allow_nan=False) + "\n"
         write_file(folder / "report.json", data.encode())
         scores = [{"measure": k, "value": v} for k, v in measures(report).items()]
         write_file(folder / "summary.csv", _csv(scores))
+        if page is not None:
+            write_file(folder / "report.html", page.encode())
         for name, rows in tables.items():
             if rows:
                 write_file(folder / f"{name}.csv", _csv(rows))
