@@ -9,6 +9,7 @@ Differs: sequences are drawn with all their objects, since objects of one video 
          samples.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,23 +23,24 @@ _TABLES = ("per_object", "per_sequence")
 def paired_scores(
     first: Mapping[str, Any], second: Mapping[str, Any], measure: str
 ) -> dict[str, list[tuple[float, float]]]:
-    """Sequence -> (first, second) scores of its objects, or of the sequence; {} if not listed."""
+    """Sequence -> (first, second) scores of its objects, or of the sequence; {} if not listed.
+
+    A score that one of the runs lacks (NaN, or null in its file) makes no pair.
+    """
     for table in _TABLES:
         sides = []
         for report in (first, second):
-            rows = {
-                (str(row["sequence"]), row.get("object")): row[measure]
-                for row in report.get(table, ())
-                if row.get(measure) is not None
-            }
-            sides.append(rows)
+            rows = [row for row in report.get(table, ()) if measure in row]
+            sides.append({(str(r["sequence"]), r.get("object")): r[measure] for r in rows})
         if not any(sides):
             continue
         if odd := sorted(set(sides[0]) ^ set(sides[1]), key=str):
             raise ValueError(f"runs cannot be paired: only one has {table} {odd[:5]}.")
         pairs: dict[str, list[tuple[float, float]]] = {}
         for key in sorted(sides[0], key=str):
-            pairs.setdefault(key[0], []).append((sides[0][key], sides[1][key]))
+            both = sides[0][key], sides[1][key]
+            if not any(value is None or math.isnan(value) for value in both):
+                pairs.setdefault(key[0], []).append(both)
         return pairs
     return {}
 
