@@ -84,7 +84,8 @@ def presence_strip(in_truth: Sequence[bool], in_prediction: Sequence[bool]) -> s
         parts.append(f'<text x="{LEFT - 5}" y="{y + 9}" text-anchor="end">{name}</text>')
         for index, is_there in enumerate(present):
             if is_there:
-                x = _place(index, count) - width / 2
-                parts.append(f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="10" '
+                x = max(_place(index, count) - width / 2, LEFT)  # never over the row's name
+                end = min(_place(index, count) + width / 2, WIDTH)
+                parts.append(f'<rect x="{x:.1f}" y="{y}" width="{end - x:.1f}" height="10" '
                              f'fill="{colour}"/>')  # fmt: skip
     return "".join(parts) + "</svg>"

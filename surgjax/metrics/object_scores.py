@@ -140,7 +140,7 @@ _NAMES = ("J", "F", "Dice", "J_recall", "J_decay", "F_recall", "F_decay")
 
 def _summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     means: dict[str, Any] = {n: math.fsum(row[n] for row in rows) / len(rows) for n in _NAMES}
-    means["JF"] = (means["J"] + means["F"]) / 2
+    means = {"J": means["J"], "F": means["F"], "JF": (means["J"] + means["F"]) / 2} | means
     absent = sum(row["absent_frames"] for row in rows)
     found = sum(row["false_positives"] for row in rows)
     means["false_positive_rate"] = found / absent if absent else math.nan
