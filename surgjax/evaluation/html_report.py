@@ -26,7 +26,8 @@ MAX_CURVES, MAX_PICTURES, MAX_ROWS = 40, 24, 200
 _STYLE = """
 body{font:14px/1.45 system-ui,sans-serif;margin:2em auto;max-width:72em;padding:0 1em;color:#111}
 h1{font-size:1.5em}h2{font-size:1.2em;margin-top:2em;border-bottom:1px solid #bbb}
-h3{font-size:1em;margin-bottom:.2em}table{border-collapse:collapse;margin:.6em 0;display:block;overflow-x:auto}
+h3{font-size:1em;margin-bottom:.2em}
+table{border-collapse:collapse;margin:.6em 0;display:block;overflow-x:auto}
 td,th{padding:.2em .8em;text-align:right;border-bottom:1px solid #ddd}
 td.text,th.text{text-align:left}svg text{font:11px system-ui,sans-serif;fill:#333}
 svg .grid{stroke:#ccc}svg .unscored{fill:#ddd}svg .prompt{fill:#111}
