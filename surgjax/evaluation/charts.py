@@ -11,7 +11,7 @@ Differs: no chart library: the page must open without a network.
 from collections.abc import Collection, Mapping, Sequence
 from html import escape
 
-WIDTH, HEIGHT, LEFT, BOTTOM = 640, 150, 34, 18
+WIDTH, HEIGHT, LEFT, BOTTOM = 640, 150, 44, 18
 # One dash pattern each, so that lines differ without colour too.
 SERIES = {"J": ("#0072B2", ""), "F": ("#D55E00", "5 3"), "Dice": ("#009E73", "2 2")}
 
