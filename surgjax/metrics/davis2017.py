@@ -16,9 +16,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 
+from surgjax.metrics import bit_masks
 from surgjax.typing import Bool, Float, Int, NDArray, typechecked
 
 BOUNDARY_TOLERANCE = 0.008  # of the image diagonal
@@ -42,9 +42,16 @@ def region_similarity(
     masks: Bool[NDArray, "*T H W"], targets: Bool[NDArray, "*T H W"]
 ) -> Float[NDArray, "*T"]:
     """Intersection over union, J; 1 where mask and target are both empty."""
-    intersection = np.count_nonzero(masks & targets, axis=(-2, -1))
-    union = np.count_nonzero(masks | targets, axis=(-2, -1))
-    return np.asarray(np.where(union == 0, 1.0, intersection / np.maximum(union, 1)))
+    lead = masks.shape[:-2]
+    size = masks.shape[-2:]
+    pairs = zip(masks.reshape(-1, *size), targets.reshape(-1, *size), strict=True)
+    return np.array([jaccard(mask, target) for mask, target in pairs], float).reshape(lead)
+
+
+def jaccard(mask: np.ndarray, target: np.ndarray) -> float:
+    """J of one frame, bool [H, W] both."""
+    union = np.count_nonzero(mask | target)
+    return np.count_nonzero(mask & target) / union if union else 1.0
 
 
 @typechecked
@@ -61,21 +68,21 @@ def boundary_map(masks: Bool[NDArray, "*T H W"]) -> Bool[NDArray, "*T H W"]:
     return (masks != right) | (masks != below) | (masks != around[..., 1:, 1:])
 
 
-def _disk(radius: int) -> np.ndarray:
-    offsets = np.arange(-radius, radius + 1)
-    inside = offsets[:, None] ** 2 + offsets[None, :] ** 2 <= radius**2
-    return inside.astype(np.uint8)
-
-
-def _contour_accuracy(mask: np.ndarray, target: np.ndarray, disk: np.ndarray) -> float:
-    found, wanted = boundary_map(mask), boundary_map(target)
-    if not found.any() or not wanted.any():
+def boundary_measure(mask: np.ndarray, target: np.ndarray) -> float:
+    """F of one frame, bool [H, W] both; see `contour_accuracy`."""
+    radius = math.ceil(BOUNDARY_TOLERANCE * math.hypot(*mask.shape))
+    rows, columns = bit_masks.window(mask, target)
+    mask, target = mask[rows, columns], target[rows, columns]
+    grid = bit_masks.grid_of(mask.shape, guard=radius)
+    found = bit_masks.boundary(bit_masks.pack(mask, grid), grid)
+    wanted = bit_masks.boundary(bit_masks.pack(target, grid), grid)
+    if not found or not wanted:
         # One empty: precision or recall is 0, and so is their mean. Both empty: nothing to miss.
-        return float(not found.any() and not wanted.any())
-    near_found = cv2.dilate(found.astype(np.uint8), disk) > 0
-    near_wanted = cv2.dilate(wanted.astype(np.uint8), disk) > 0
-    precision = np.count_nonzero(found & near_wanted) / np.count_nonzero(found)
-    recall = np.count_nonzero(wanted & near_found) / np.count_nonzero(wanted)
+        return float(found == wanted)
+    near_found = bit_masks.dilate(found, grid, radius)
+    near_wanted = bit_masks.dilate(wanted, grid, radius)
+    precision = (found & near_wanted).bit_count() / found.bit_count()
+    recall = (wanted & near_found).bit_count() / wanted.bit_count()
     if precision + recall == 0:
         return 0.0
     return 2 * precision * recall / (precision + recall)
@@ -91,9 +98,7 @@ def contour_accuracy(
     0.008 of the image diagonal, rounded up. F is 1 where neither mask has a boundary and 0 where
     only one has.
     """
-    height, width = masks.shape[1:]
-    disk = _disk(math.ceil(BOUNDARY_TOLERANCE * math.hypot(height, width)))
-    scores = [_contour_accuracy(m, t, disk) for m, t in zip(masks, targets, strict=True)]
+    scores = [boundary_measure(m, t) for m, t in zip(masks, targets, strict=True)]
     return np.asarray(scores, float)
 
 
@@ -132,14 +137,22 @@ def merge(first: State, second: State) -> State:
     return {**first, **second}
 
 
-def _statistics(values: np.ndarray) -> dict[str, float]:
+def statistics(values: np.ndarray, literal: bool = False) -> dict[str, float]:
+    """Mean, recall (share above 0.5) and decay (first quarter less the last) of one object.
+
+    `literal` counts frames in 8 bits for the decay, as the public code does.
+    """
     # Four overlapping quarters: each ends on the frame with which the next begins.
     edges = np.round(np.linspace(1, len(values), 5) + 1e-10).astype(int) - 1
+    if literal:
+        edges = edges % 256
     first, last = values[edges[0] : edges[1] + 1], values[edges[3] : edges[4] + 1]
+    # Beyond 256 frames a literal quarter can be empty; the public code then has no decay either.
+    decay = float(first.mean() - last.mean()) if len(first) and len(last) else math.nan
     return {
         "mean": float(values.mean()),
         "recall": float((values > RECALL_THRESHOLD).mean()),
-        "decay": float(first.mean() - last.mean()),
+        "decay": decay,
     }
 
 
@@ -158,8 +171,8 @@ def compute(state: State) -> dict[str, Any]:
                 f"Video {video!r} has {len(scores.region)} frames; DAVIS drops the first and the "
                 "last, so at least 3 are needed."
             )
-        region = _statistics(scores.region[1:-1])
-        contour = _statistics(scores.contour[1:-1])
+        region = statistics(scores.region[1:-1])
+        contour = statistics(scores.contour[1:-1])
         both = (region["mean"] + contour["mean"]) / 2
         objects.append({"video": video, "id": object_id, "J&F": both, "J": region, "F": contour})
 

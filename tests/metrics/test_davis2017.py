@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from surgjax import metrics
-from surgjax.metrics import davis2017
 
 
 def _square(height, width, top, left, size):
@@ -218,13 +217,3 @@ def test_refusals():
         metrics.compute({("a", 1): _scores([1, 1])})
     with pytest.raises(TypeError, match="argument 'masks'"):
         metrics.region_similarity(np.zeros((3, 4, 4)), np.zeros((3, 4, 4), bool))  # probabilities
-
-
-def test_disk_matches_its_definition():
-    assert davis2017._disk(2).tolist() == [
-        [0, 0, 1, 0, 0],
-        [0, 1, 1, 1, 0],
-        [1, 1, 1, 1, 1],
-        [0, 1, 1, 1, 0],
-        [0, 0, 1, 0, 0],
-    ]

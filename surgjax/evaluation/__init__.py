@@ -1,0 +1,1 @@
+"""Protocols that score folders and models, and the reports they write."""

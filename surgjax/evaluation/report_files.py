@@ -1,0 +1,129 @@
+"""Reports as files and as text: report.json, one CSV for each table, and what the terminal shows.
+
+Path:    folder_protocols (a report) -> [write_report, summary_text] -> report.json, *.csv, terminal
+Axes:    none.
+Units:   as in the report; numbers are written in full.
+Errors:  OutputError, an OSError or ValueError, if the folder cannot be used.
+Source:  ours.
+Differs: a measure without a single sample is NaN in Python, null in JSON and empty in CSV.
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from surgjax.inference.mask_writer import write_file
+from surgjax.inference.output_folder import OutputFolder
+
+TABLES = ("per_object", "per_sequence", "per_class", "per_label", "per_frame")
+FILES = ("report.json", "report.html", "summary.csv", *(f"{name}.csv" for name in TABLES))
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return value
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_without_nan(list(rows)))
+    return text.getvalue().encode()
+
+
+def measures(report: Mapping[str, Any]) -> dict[str, float]:
+    """The scores of a report, without its tables and settings."""
+    return {key: value for key, value in report.items() if isinstance(value, float)}
+
+
+def read_report(folder: str | Path) -> dict[str, Any]:
+    """The report.json that an earlier run left in a folder."""
+    path = Path(folder) / "report.json"
+    try:
+        report = json.loads(path.read_text())
+    except OSError as error:
+        raise ValueError(f"{path}: no report can be read ({error.strerror}).") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: it is no JSON ({error}).") from None
+    if not isinstance(report, dict) or "protocol" not in report:
+        raise ValueError(f"{path}: it is no report of experiments.evaluate.")
+    return report
+
+
+def write_report(
+    report: Mapping[str, Any], output: OutputFolder, page: str | None = None
+) -> list[Path]:
+    """Writes all files into the folder, whole or not at all. Returns where they are."""
+    report = dict(report)
+    tables = {name: report[name] for name in TABLES if report.get(name)}
+    tables |= report.pop("tables", {})
+    report.pop("stems", None)
+    folder = output.open()
+    try:
+        data = json.dumps(_without_nan(report), indent=2, allow_nan=False) + "\n"
+        write_file(folder / "report.json", data.encode())
+        scores = [{"measure": k, "value": v} for k, v in measures(report).items()]
+        write_file(folder / "summary.csv", _csv(scores))
+        if page is not None:
+            write_file(folder / "report.html", page.encode())
+        for name, rows in tables.items():
+            if rows:
+                write_file(folder / f"{name}.csv", _csv(rows))
+        return output.finish()
+    except BaseException:
+        output.discard()
+        raise
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return "-" if math.isnan(value) else f"{value:.4f}"
+    return str(value)
+
+
+def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows with the same keys, in columns."""
+    names = list(rows[0])
+    cells = [names, *([_number(row[name]) for name in names] for row in rows)]
+    widths = [max(len(row[k]) for row in cells) for k in range(len(names))]
+    numeric = [all(isinstance(row[name], int | float) for row in rows) for name in names]
+    lines = []
+    for row in cells:
+        padded = (
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        )
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)
+
+
+def summary_text(report: Mapping[str, Any], max_rows: int = 30) -> str:
+    """What made the scores, the scores, and the first rows of the main table."""
+    settings = ", ".join(f"{k}={v}" for k, v in report["settings"].items() if v is not None)
+    lines = [
+        f"protocol: {report['protocol']}   preset: {report['preset']}",
+        f"prompts: {report['prompt_source']}   split: {report['split']}",
+        f"settings: {settings or 'none'}",
+        *(f"note: {note}" for note in report["notes"]),
+        "",
+    ]
+    tables = [name for name in ("per_object", "per_class", "per_label", "per_sequence")]
+    for name in tables:
+        if rows := report.get(name):
+            lines.append(text_table(rows[:max_rows]))
+            if len(rows) > max_rows:
+                lines.append(f"... {len(rows) - max_rows} more in {name}.csv")
+            lines.append("")
+            break
+    lines += [f"{name:<20} {_number(value)}" for name, value in measures(report).items()]
+    return "\n".join(lines)

@@ -1,0 +1,72 @@
+"""Pictures of the frames on which an object scored worst.
+
+Path:    per_frame rows, folders -> [worst_rows, draw] -> html_report
+Axes:    pictures are uint8 (h, w, 3) RGB, at most 360 pixels wide.
+Units:   pixels.
+Errors:  MaskFolderError naming a file that can no longer be read.
+Source:  colours of Okabe and Ito, Color Universal Design (2008).
+Differs: nothing to compare with.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from surgjax.evaluation.mask_folders import Pair, SequenceFiles, read_label_file
+from surgjax.inference.image_files import FOLDER_SUFFIXES, read_image
+
+RIGHT, MISSED, FALSE = (86, 180, 233), (230, 159, 0), (204, 121, 167)
+_WIDTH = 360
+
+
+def worst_rows(rows: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
+    """The scored rows with the lowest mean of J and F, the worst of each object first.
+
+    Every object gives one row before any gives a second, so that one lost object does not fill the
+    sheet.
+    """
+    by_object: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: row["J"] + row["F"]):
+        by_object.setdefault((row["sequence"], row["object"]), []).append(row)
+    ranked = [(place, row) for of in by_object.values() for place, row in enumerate(of)]
+    ranked.sort(key=lambda pair: (pair[0], pair[1]["J"] + pair[1]["F"]))
+    return [row for _, row in ranked[:count]]
+
+
+def _mask(side: SequenceFiles | None, object_id: int, stem: str) -> np.ndarray | None:
+    files = {} if side is None else side.objects.get(object_id, {}) if side.objects else side.frames
+    if side is None or stem not in files:
+        return None
+    file = read_label_file(files[stem])
+    return file.label_map > 0 if side.objects else file.label_map == object_id
+
+
+def find_frame(folder: str | None, sequence: SequenceFiles, stem: str) -> np.ndarray | None:
+    """The image of a frame: FOLDER/SEQUENCE/STEM.jpg or .png, without SEQUENCE for a flat one."""
+    if folder is None:
+        return None
+    root = Path(folder) if sequence.is_flat else Path(folder) / sequence.name
+    for suffix in FOLDER_SUFFIXES:
+        if (path := root / f"{stem}{suffix}").is_file():
+            return read_image(path)
+    return None
+
+
+def draw(pair: Pair, object_id: int, stem: str, frames: str | None = None) -> np.ndarray:
+    """What was found, missed and falsely found of an object, over the frame if it is there."""
+    truth, found = (_mask(side, object_id, stem) for side in (pair.target, pair.prediction))
+    shape = next(mask.shape for mask in (truth, found) if mask is not None)
+    truth, found = (np.zeros(shape, bool) if m is None else m for m in (truth, found))
+    image = find_frame(frames, pair.target, stem)
+    if image is None or image.shape[:2] != shape:
+        image = np.full((*shape, 3), 40, np.uint8)
+    picture = image.astype(np.float32)
+    for mask, colour in ((truth & found, RIGHT), (truth & ~found, MISSED), (found & ~truth, FALSE)):
+        picture[mask] = 0.35 * picture[mask] + 0.65 * np.array(colour, np.float32)
+    if shape[1] > _WIDTH:
+        size = (_WIDTH, max(1, round(shape[0] * _WIDTH / shape[1])))
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return picture.clip(0, 255).astype(np.uint8)

@@ -1,0 +1,177 @@
+"""J, F and Dice of objects frame by frame, and the presets that turn them into published numbers.
+
+Path:    label maps, masks -> [score_label_map, score_mask] -> update -> merge -> compute(preset)
+Axes:    T annotated frames of one video; label maps are uint8 (H, W), masks bool (H, W).
+Units:   fractions of 1; a frame is its place among the annotated frames of its video.
+Errors:  ValueError if a frame is scored twice, if nothing is left to score, or if a video is too
+         short for a preset that drops its first and last frame.
+Source:  davis17: arXiv:1704.00675 and davis2017-evaluation. sav: the benchmark script of SAM 2,
+         sav_dataset/utils/sav_benchmark.py. resurg: ReSurgSAM2's my_sav_benchmark.py with its
+         default, ref_dataset.
+Differs: objects are the ids that the ground truth shows on any frame; davis2017-evaluation takes
+         1 up to the largest id of the first frame, also ids that no frame shows, and leaves out
+         later ones. `literal` does the same.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from surgjax.metrics import davis2017
+from surgjax.metrics.label_maps import clear_ignored, labels_of
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Which frames of an object count."""
+
+    name: str
+    drop_first_and_last: bool  # of the annotated frames: the first carries the prompt
+    from_first_appearance: bool  # in ground truth or prediction, among the frames that are left
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset("davis17", drop_first_and_last=True, from_first_appearance=False),
+        Preset("sav", drop_first_and_last=True, from_first_appearance=True),
+        Preset("resurg", drop_first_and_last=False, from_first_appearance=True),
+    )
+}
+
+
+class Row(NamedTuple):
+    """One object on one frame."""
+
+    region: float  # J
+    contour: float  # F
+    dice: float
+    in_target: bool  # the ground truth has at least a pixel of it
+    in_mask: bool
+
+
+ABSENT = Row(1.0, 1.0, 1.0, False, False)  # neither shows the object: nothing to miss
+
+# Object id -> row; an id that a frame lacks is ABSENT there, None is not annotated there.
+FrameRows = Mapping[int, Row | None]
+# The state of a running evaluation: (video, frame) -> rows. A value, never changed in place.
+State = Mapping[tuple[str, int], FrameRows]
+
+
+def score_mask(mask: np.ndarray, target: np.ndarray) -> Row:
+    """One object on one frame; bool (H, W) both."""
+    if mask.shape != target.shape:
+        raise ValueError(f"mask {mask.shape} and target {target.shape} differ in shape.")
+    area, target_area = int(np.count_nonzero(mask)), int(np.count_nonzero(target))
+    if not area and not target_area:
+        return ABSENT
+    shared = int(np.count_nonzero(mask & target))
+    region, dice = shared / (area + target_area - shared), 2 * shared / (area + target_area)
+    contour = davis2017.boundary_measure(mask, target)
+    return Row(region, contour, dice, target_area > 0, area > 0)
+
+
+def score_label_map(label_map: np.ndarray, target: np.ndarray) -> dict[int, Row]:
+    """Every id of either, on one frame; where the target is 255, neither has an object."""
+    label_map, target = clear_ignored(label_map, target)
+    ids = [i for i in labels_of(label_map) | labels_of(target) if i]
+    return {i: score_mask(label_map == i, target == i) for i in sorted(ids)}
+
+
+def init_state() -> State:
+    """The state before any frame was scored."""
+    return {}
+
+
+def update(state: State, video: str, frames: Mapping[int, FrameRows]) -> State:
+    """The state with more frames of a video: frame -> object id -> row."""
+    return merge(state, {(video, frame): rows for frame, rows in frames.items()})
+
+
+def merge(first: State, second: State) -> State:
+    """The state of two evaluations over different frames."""
+    if twice := sorted(set(first) & set(second)):
+        raise ValueError(f"Scored twice (video, frame): {twice}.")
+    return {**first, **second}
+
+
+def _kept_frames(rows: Sequence[Row], preset: Preset, video: str) -> list[Row]:
+    """The rows that count; none if the preset leaves the object out."""
+    if preset.drop_first_and_last:
+        if len(rows) < 3:
+            raise ValueError(
+                f"Video {video!r} has {len(rows)} annotated frames; {preset.name} drops the first "
+                "and the last, so at least 3 are needed."
+            )
+        rows = rows[1:-1]
+    if preset.from_first_appearance:
+        shown = [row.in_target or row.in_mask for row in rows]
+        rows = rows[shown.index(True) :] if any(shown) else []
+        if not any(row.in_target for row in rows):
+            return []  # not in the ground truth: the reference does not list it either
+    return list(rows)
+
+
+def _object_ids(frames: Sequence[FrameRows], literal: bool) -> list[int]:
+    shown = [{i for i, row in rows.items() if row and row.in_target} for rows in frames]
+    if literal:
+        return list(range(1, max(shown[0], default=0) + 1))
+    return sorted(set().union(*shown))
+
+
+def _object_result(rows: Sequence[Row], literal: bool) -> dict[str, Any]:
+    region = davis2017.statistics(np.array([row.region for row in rows]), literal)
+    contour = davis2017.statistics(np.array([row.contour for row in rows]), literal)
+    result = {"J": region["mean"], "F": contour["mean"]}
+    result["JF"] = (result["J"] + result["F"]) / 2
+    result["Dice"] = float(np.mean([row.dice for row in rows]))
+    for name in ("recall", "decay"):
+        result[f"J_{name}"], result[f"F_{name}"] = region[name], contour[name]
+    absent = [row.in_mask for row in rows if not row.in_target]
+    counts = {"absent_frames": len(absent), "false_positives": sum(absent)}
+    return result | {"frames": len(rows)} | counts
+
+
+_NAMES = ("J", "F", "Dice", "J_recall", "J_decay", "F_recall", "F_decay")
+
+
+def _summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    means: dict[str, Any] = {n: math.fsum(row[n] for row in rows) / len(rows) for n in _NAMES}
+    means = {"J": means["J"], "F": means["F"], "JF": (means["J"] + means["F"]) / 2} | means
+    absent = sum(row["absent_frames"] for row in rows)
+    found = sum(row["false_positives"] for row in rows)
+    means["false_positive_rate"] = found / absent if absent else math.nan
+    return means
+
+
+def compute(state: State, preset: Preset, literal: bool = False) -> dict[str, Any]:
+    """Means over the objects of all videos alike, and every object's and video's own.
+
+    Keys: preset; J, F, JF, Dice, J_recall, J_decay, F_recall, F_decay; false_positive_rate, of the
+    scored frames on which the ground truth lacks the object (NaN if there is none); per_object and
+    per_sequence, lists with the same measures; left_out, the (video, id) in the ground truth that
+    the preset does not score. `literal`: the reference's choice of ids and its 8-bit decay.
+    """
+    videos: dict[str, list[FrameRows]] = {}
+    for (video, _), rows in sorted(state.items()):
+        videos.setdefault(video, []).append(rows)
+    per_object, per_sequence, left_out = [], [], []
+    for video, frames in videos.items():
+        objects = []
+        for object_id in _object_ids(frames, literal):
+            rows = [rows.get(object_id, ABSENT) for rows in frames]
+            if kept := _kept_frames([row for row in rows if row], preset, video):
+                found = _object_result(kept, literal)
+                objects.append({"sequence": video, "object": object_id} | found)
+            else:
+                left_out.append((video, object_id))
+        per_object += objects
+        if objects:
+            per_sequence.append({"sequence": video} | _summary(objects))
+    if not per_object:
+        raise ValueError(f"{preset.name}: no object of the ground truth is left to score.")
+    lists = {"per_object": per_object, "per_sequence": per_sequence, "left_out": left_out}
+    return {"preset": preset.name, **_summary(per_object), **lists}

@@ -1,0 +1,353 @@
+"""Folders through every protocol: values by hand, layouts, refusals with the file's name."""
+
+import json
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from surgjax.evaluation import report_files
+from surgjax.evaluation.folder_protocols import PROTOCOLS
+from surgjax.evaluation.folder_run import score_folders
+from surgjax.evaluation.options import Options
+from surgjax.inference.output_folder import OutputFolder
+from surgjax.metrics import davis2017
+from tests.evaluation import folders
+from tests.evaluation.folders import square
+
+# 12 x 12 shifted by 6: half of each is shared, 72 of 216 pixels.
+HALF = 72 / 216
+
+
+@pytest.fixture
+def both(tmp_path):
+    return folders.two_sequences(tmp_path)
+
+
+def test_davis17_by_hand(both):
+    report = score_folders("davis17", *both, prompt_source="first mask", split="toy")
+    assert report["protocol"] == report["preset"] == "davis17"
+    assert (report["prompt_source"], report["split"]) == ("first mask", "toy")
+    assert report["J"] == pytest.approx((1 + HALF + 1 + 1) / 4)
+    assert report["JF"] == pytest.approx((report["J"] + report["F"]) / 2)
+    rows = report["per_object"]
+    assert [(r["sequence"], r["object"]) for r in rows] == [
+        ("a", 1), ("a", 2), ("b", 1), ("b", 2),
+    ]  # fmt: skip
+    assert all(row.keys() == {"sequence", "object", "J", "F", "JF"} for row in rows)
+    truth, found = square((2, 20, 30, 12)) == 2, square((2, 20, 36, 12)) == 2
+    assert rows[1]["J"] == pytest.approx(HALF)
+    assert rows[1]["F"] == pytest.approx(davis2017.boundary_measure(found, truth))
+    assert [r["sequence"] for r in report["per_sequence"]] == ["a", "b"]
+    assert report["per_sequence"][0]["J"] == pytest.approx((1 + HALF) / 2)
+
+
+def test_flat_folders_are_one_sequence(both):
+    predictions, truth = (str(Path(folder) / "a") for folder in both)
+    report = score_folders("davis17", predictions, truth)
+    assert report["J"] == pytest.approx((1 + HALF) / 2) and report["sequences"] == 1
+    assert {row["sequence"] for row in report["per_object"]} == {"a"}
+    # Folders with different names are paired all the same.
+    moved = Path(predictions).rename(Path(predictions).with_name("masks"))
+    assert score_folders("davis17", str(moved), truth)["per_object"] == report["per_object"]
+
+
+def test_only_annotated_frames_are_scored(tmp_path):
+    maps = [square((1, 5, 5 + t, 10)) for t in range(9)]
+    wrong = [m if t % 2 == 0 else square((1, 25, 40, 5)) for t, m in enumerate(maps)]
+    predictions = folders.write(tmp_path / "pred", wrong)
+    truth = Path(folders.write(tmp_path / "gt", maps))
+    for t in range(1, 9, 2):
+        (truth / f"{t:05d}.png").unlink()
+    report = score_folders("davis17", predictions, str(truth))
+    assert report["J"] == 1
+    table = report["tables"]["per_frame"]
+    assert [row["frame"] for row in table] == ["00000", "00002", "00004", "00006", "00008"]
+
+
+def test_255_in_the_truth_is_ignored(tmp_path):
+    truth = [square((1, 5, 5, 10), (255, 5, 15, 10)) for _ in range(3)]
+    found = [square((1, 5, 5, 10), (1, 5, 15, 10)) for _ in range(3)]
+    both = folders.write(tmp_path / "pred", found), folders.write(tmp_path / "gt", truth)
+    assert score_folders("davis17", *both)["JF"] == 1
+    assert score_folders("endovis_type", *both)["isi_iou"] == 1
+    assert score_folders("dice", *both)["dice_class"] == 1
+
+
+def test_presets_differ_where_they_should(tmp_path):
+    # Object 2 appears on frame 2 of 6 and is found from there on, half off; last frame missed.
+    truth = [square((1, 2, 2, 10), *[(2, 20, 30, 12)] * (t >= 2)) for t in range(6)]
+    found = [square((1, 2, 2, 10), *[(2, 20, 36, 12)] * (2 <= t < 5)) for t in range(6)]
+    both = folders.write(tmp_path / "pred", found), folders.write(tmp_path / "gt", truth)
+    wanted = {
+        "davis17": (1 + 3 * HALF) / 4,
+        "sav": HALF,
+        "resurg": 3 * HALF / 4,
+    }
+    for name, value in wanted.items():
+        report = score_folders(name, *both)
+        assert report["per_object"][1]["J"] == pytest.approx(value), name
+        assert report["preset"] == name
+    kept = score_folders("davis17", *both, options=Options(keep_first_and_last=True))
+    assert kept["per_object"][1]["J"] == pytest.approx((2 + 3 * HALF) / 6)
+    assert kept["settings"]["keep_first_and_last"] is True
+
+
+def test_literal_davis17_scores_ids_that_no_frame_shows(tmp_path):
+    maps = [square((3, 5, 5, 10)) for _ in range(4)]
+    both = (
+        folders.write(tmp_path / "pred", maps[:3] + [square()]),
+        folders.write(tmp_path / "gt", maps),
+    )
+    assert len(score_folders("davis17", *both)["per_object"]) == 1
+    literal = score_folders("davis17", *both, options=Options(mode="literal"))
+    assert [row["object"] for row in literal["per_object"]] == [1, 2, 3]
+
+
+def test_endovis_type_and_dice(both):
+    report = score_folders("endovis_type", *both)
+    frame = (1 + HALF) / 2
+    assert report["challenge_iou"] == report["isi_iou"] == pytest.approx((frame + 1) / 2)
+    assert report["mc_iou"] == pytest.approx((1 + (HALF + 1) / 2) / 2)
+    assert report["pooled_iou"] == pytest.approx((100 + 72 + 100 + 144) / (100 + 216 + 244))
+    dice = (1 + (0.5 + 1) / 2) / 2
+    assert report["dice_class"] == report["dice_object"] == pytest.approx(dice)
+    assert score_folders("dice", *both)["wmdc"] == pytest.approx(dice)
+
+
+def test_temporal_needs_no_truth(tmp_path):
+    still = [square((1, 5, 5, 10))] * 3
+    predictions = folders.write(tmp_path / "still", still)
+    report = score_folders("temporal", predictions)
+    assert report["IoU_T"] == 1 and report["CD_T"] == 0 and "IoU_OF" not in report
+    moving = folders.write(tmp_path / "moving", [square((1, 5, 5 + 5 * t, 10)) for t in range(3)])
+    assert score_folders("temporal", moving)["per_label"][1]["IoU_T"] == pytest.approx(
+        1 / 3, abs=0.02
+    )
+
+
+def test_flow_from_files_and_from_a_function(tmp_path):
+    size = (299, 299)
+    maps = [square((1, 50, 50 + 20 * t, 60), size=size) for t in range(3)]
+    predictions = folders.write(tmp_path / "pred", maps)
+    back = np.zeros((50, 100, 2), np.float32)
+    back[..., 0] = -20 * 100 / 299  # pixels of the flow's own grid
+    flow = tmp_path / "flow"
+    flow.mkdir()
+    np.save(flow / "00001.npy", back)
+    cv2.writeOpticalFlow(str(flow / "00002.flo"), back)
+    by_file = score_folders("temporal", predictions, options=Options(flow=str(flow)))
+    assert by_file["IoU_OF"] == by_file["Dice_OF"] == 1
+    assert by_file["per_label"][1]["IoU_T"] == pytest.approx(0.5)
+    asked = []
+
+    def estimate(sequence, stem, following):
+        asked.append((sequence, stem, following))
+        return back
+
+    by_function = score_folders("temporal", predictions, options=Options(flow=estimate))
+    assert by_function["IoU_OF"] == 1
+    assert asked == [("pred", "00000", "00001"), ("pred", "00001", "00002")]
+    with pytest.raises(ValueError, match=r"00000.npy: no such flow.*from frame 00000 to 00001"):
+        score_folders("temporal", predictions, options=Options(flow=str(flow), mode="literal"))
+
+
+def test_missing_predictions(both):
+    predictions, truth = both
+    (Path(predictions) / "a" / "00002.png").unlink()
+    with pytest.raises(ValueError, match=r"pred/a/00002.png: this prediction is missing \(1 in"):
+        score_folders("davis17", predictions, truth)
+    report = score_folders("davis17", predictions, truth, missing="empty")
+    assert report["per_object"][0]["J"] == pytest.approx(2 / 3)
+    assert "1 missing predictions counted as empty" in report["notes"][0]
+    for path in (Path(predictions) / "b").iterdir():
+        path.unlink()
+    with pytest.raises(ValueError, match=r"00002.png: this prediction is missing \(6 in all"):
+        score_folders("davis17", predictions, truth)
+    report = score_folders("davis17", predictions, truth, missing="empty")
+    assert [row["J"] for row in report["per_object"][2:]] == [0, 0]
+
+
+def test_processes_and_one_process_agree(both):
+    one, two = (score_folders("davis17", *both, jobs=jobs) for jobs in (1, 2))
+    assert json.dumps(one) == json.dumps(two)
+
+
+@pytest.mark.parametrize("sides", [("pred", "gt"), ("pred",), ("gt",)])
+@pytest.mark.parametrize("protocol", ["sav", "resurg"])
+def test_folders_of_objects_score_as_label_maps(both, tmp_path, sides, protocol):
+    wanted = score_folders(protocol, *both)
+    moved = tmp_path / "objects"
+    for side in ("pred", "gt"):
+        for name in ("a", "b"):
+            files = sorted((tmp_path / side / name).iterdir())
+            maps = [np.array(Image.open(path)) for path in files]
+            target = moved / side / name
+            if side in sides:
+                for i in (1, 2):
+                    folders.write(target / f"{i:03d}", [(255 * (m == i)).astype(np.uint8)
+                                                        for m in maps])  # fmt: skip
+            else:
+                folders.write(target, maps)
+    report = score_folders(protocol, str(moved / "pred"), str(moved / "gt"))
+    assert report["per_object"] == wanted["per_object"]
+    if "gt" in sides and "pred" in sides:
+        (moved / "pred" / "a" / "002" / "00003.png").unlink()
+        with pytest.raises(ValueError, match=r"a/002/00003.png: this prediction is missing"):
+            score_folders(protocol, str(moved / "pred"), str(moved / "gt"))
+        with pytest.raises(ValueError, match="this protocol needs label maps"):
+            score_folders("dice", str(moved / "pred"), str(moved / "gt"), missing="empty")
+
+
+def test_wrong_files_are_named(both):
+    predictions, truth = both
+    path = Path(predictions) / "a" / "00001.png"
+    good = path.read_bytes()
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(path)
+    _refused(both, r"pred/a/00001.png: pixel mode RGB; expected an 8-bit palette or grey")
+    Image.fromarray(np.zeros((40, 61), np.uint8)).save(path)
+    _refused(
+        both, r"pred/a/00001.png is 61x40 pixels \(width x height\), .*gt/a/00001.png is 60x40"
+    )
+    path.write_bytes(good[:60])
+    _refused(both, r"pred/a/00001.png: it (is not an image|cannot be read)")
+    path.write_bytes(b"no image")
+    _refused(both, r"pred/a/00001.png: it is not an image, or it is damaged")
+    Image.fromarray(np.zeros((40, 60), np.uint16)).save(path)
+    _refused(both, r"pred/a/00001.png: pixel mode I;16")
+    Image.fromarray(square((7, 4, 4, 10))).save(path)
+    _refused(both, r"pred/a/00001.png: it holds id 7, which the ground truth of 'a' never shows")
+    notes = score_folders("sav", *both)["notes"]
+    assert "holds id 7" in notes[0] and "not scored" in notes[0]
+    with pytest.raises(ValueError, match=r"00001.png: class ids 0 to 6 expected, 7 found"):
+        score_folders("endovis_type", *both, options=Options(num_classes=6))
+
+
+@pytest.mark.parametrize("protocol", ["davis17", "endovis_type", "dice"])
+def test_binary_masks_of_255_are_explained(tmp_path, protocol):
+    ones, full = [[square((i, 5, 5, 10))] * 3 for i in (1, 255)]
+    ones, full = folders.write(tmp_path / "ones", ones), folders.write(tmp_path / "full", full)
+    with pytest.raises(ValueError, match="full: its PNGs hold 0 and 255 only. 255 in the ground"):
+        score_folders(protocol, full, full)
+    with pytest.raises(ValueError, match="full/00000.png: .*255"):
+        score_folders(protocol, full, ones)
+    objects = folders.write(tmp_path / "objects" / "a" / "001", [square((255, 5, 5, 10))] * 3)
+    root = str(Path(objects).parents[1])
+    assert score_folders("sav", root, root)["JF"] == 1
+
+
+def test_a_sequence_without_objects_is_noted(both):
+    folders.write(Path(both[0]) / "b", [square()] * 5)
+    folders.write(Path(both[1]) / "b", [square()] * 5)
+    report = score_folders("davis17", *both)
+    assert report["notes"] == ["the ground truth of 'b' shows no object"]
+    assert len(report["per_object"]) == 2
+
+
+def test_a_palette_that_swaps_ids_is_named(both):
+    path = Path(both[0]) / "a" / "00001.png"
+    label_map = np.array(Image.open(path))
+    black, red, green = (0, 0, 0), (128, 0, 0), (0, 128, 0)
+    folders.write_palette(path, label_map, [black, green, red])
+    _refused(both, r"pred/a/00001.png: its palette gives value 1 the colour that .* gives id 2")
+    folders.write_palette(path, label_map, [black, (1, 2, 3), (4, 5, 6)])  # merely other colours
+    assert score_folders("davis17", *both)["J"] < 1
+
+
+def _refused(both, message, **options):
+    with pytest.raises(ValueError, match=message):
+        score_folders("davis17", *both, **options)
+
+
+def test_folders_that_do_not_match(both, tmp_path):
+    predictions, truth = both
+    _refused((str(tmp_path / "none"), truth), "--predictions .*none: no such folder")
+    (tmp_path / "empty").mkdir()
+    _refused((str(tmp_path / "empty"), truth), "no PNG in it, nor in its folders")
+    flat = str(Path(truth) / "a")
+    _refused((predictions, flat), "pred holds folders of sequences, --ground_truth .*a is one flat")
+    Path(predictions, "a").rename(Path(predictions, "c"))
+    _refused((predictions, truth), r"pred/a/00000.png: this prediction is missing \(5 in all\)")
+    Path(predictions, "b").rename(Path(predictions, "d"))
+    _refused((predictions, truth), "holds c, d, --ground_truth .* holds a, b: no sequence in")
+    folders.write(predictions, [square()])
+    _refused((predictions, truth), "it holds PNG files .00000.png. and folders of PNGs .c.")
+    other = folders.write(tmp_path / "other", [square((1, 1, 1, 5))] * 5, start=100)
+    _refused((other, flat), "no file has the stem of an annotated frame", missing="empty")
+    with pytest.raises(ValueError, match="--ground_truth is missing"):
+        score_folders("davis17", predictions)
+    with pytest.raises(ValueError, match="still: 1 PNG; temporal needs two"):
+        score_folders("temporal", folders.write(tmp_path / "still", [square()]))
+
+
+def test_more_predictions_than_truth_are_noted(both):
+    folders.write(Path(both[0]) / "z", [square()])
+    report = score_folders("davis17", *both)
+    assert report["notes"] == ["not scored, the ground truth lacks them: z"]
+
+
+def test_options_that_a_protocol_does_not_know_are_refused(both):
+    with pytest.raises(ValueError, match="--flow: protocol davis17 does not use it"):
+        score_folders("davis17", *both, options=Options(flow="flow"))
+    with pytest.raises(ValueError, match="--mode: protocol dice does not use it"):
+        score_folders("dice", *both, options=Options(mode="literal"))
+    with pytest.raises(ValueError, match="--num_classes 255: expected 1 to 254"):
+        score_folders("dice", *both, options=Options(num_classes=255))
+    with pytest.raises(ValueError, match="--protocol davis16: expected one of davis17, sav"):
+        score_folders("davis16", *both)
+
+
+def test_one_bit_and_grey_files_are_read(tmp_path):
+    mask = square((1, 5, 5, 10))
+    both = tmp_path / "pred", tmp_path / "gt"
+    for folder, kind in zip(both, ("1", "L"), strict=True):
+        folder.mkdir()
+        for t in range(3):
+            image = Image.fromarray(mask > 0) if kind == "1" else Image.fromarray(mask)
+            assert image.mode == kind
+            image.save(folder / f"{t}.png")
+    assert score_folders("davis17", *map(str, both))["JF"] == 1
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_report_files(both, tmp_path, protocol):
+    report = score_folders(protocol, *both, split="toy")
+    output = OutputFolder(tmp_path / "out", report_files.FILES, overwrite=True)
+    files = report_files.write_report(report, output)
+    stored = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert stored["protocol"] == protocol and stored["split"] == "toy"
+    assert "tables" not in stored and {p.suffix for p in files} == {".json", ".csv"}
+    for row in (tmp_path / "out" / "summary.csv").read_text().splitlines()[1:]:
+        name, value = row.split(",")
+        assert stored[name] == (float(value) if value else None)
+    text = report_files.summary_text(report)
+    assert f"preset: {report['preset']}" in text
+    assert "prompts: not stated   split: toy" in text
+
+
+def test_an_earlier_report_of_another_protocol_leaves_nothing_behind(both, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    for protocol in ("endovis_type", "davis17"):
+        output = OutputFolder(tmp_path / "out", report_files.FILES, overwrite=True)
+        report_files.write_report(score_folders(protocol, *both), output)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {
+        "notes.txt", "report.json", "summary.csv", "per_object.csv", "per_sequence.csv",
+        "per_frame.csv",
+    }  # fmt: skip
+
+
+def test_nan_is_null_in_json(tmp_path):
+    both = (
+        folders.write(tmp_path / "pred", [square((1, 5, 5, 9))] * 3),
+        folders.write(tmp_path / "gt", [square()] * 3),
+    )
+    report = score_folders("endovis_type", *both)
+    assert math.isnan(report["challenge_iou"]) and report["isi_iou"] == 0
+    output = OutputFolder(tmp_path / "out", report_files.FILES, overwrite=True)
+    report_files.write_report(report, output)
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["challenge_iou"] is None
