@@ -27,7 +27,7 @@ MODES = {
     "endovis17": ("fold1", "fold2", "fold3"),
     "endovis18": ("scene",),
     "few_shot_organs": ("100", "200", "400"),
-    "generated_nano_continued": ("anneal",),
+    "generated_nano_continued": ("anneal", "clicks"),
 }
 
 

@@ -2,7 +2,8 @@
 
 All of it is slow: each child compiles, or at least traces, the step of SAM 2.
 Losses of layouts differ by the order in which float32 numbers are added, and AdamW carries that
-into the parameters in full where gradients are small: TOLERANCE is for 12 steps of it.
+into the parameters in full where gradients are small: TOLERANCE is for 12 steps of it, about
+a hundred times what was measured.
 """
 
 import json
@@ -23,7 +24,7 @@ from tests.experiments import training_launches as launches
 from tests.train import children
 
 pytestmark = pytest.mark.slow
-TOLERANCE = 2e-3
+TOLERANCE = 1e-5
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def test_other_layouts_have_the_same_losses(setting, name, devices, processes, m
     found = launches.curve(folder / name)
     losses = [line["loss"] for line in found]
     np.testing.assert_allclose(losses, [line["loss"] for line in whole], rtol=TOLERANCE)
-    assert np.ptp(losses) > 10 * TOLERANCE * losses[0]  # training changes more than layouts do
+    assert np.ptp(losses) > 1e-2 * losses[0]  # training changes more than layouts do
     print(name, max(abs(a / b["loss"] - 1) for a, b in zip(losses, whole, strict=True)))
 
 
