@@ -74,7 +74,7 @@ def _batched_nms(
 
 
 def _stand_ins() -> None:
-    if importlib.util.find_spec("torchvision") is not None:
+    if "torchvision" in sys.modules or importlib.util.find_spec("torchvision") is not None:
         return
     for name, content in {
         "torchvision": {},
@@ -97,10 +97,15 @@ def _components(masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(labels), torch.from_numpy(areas)
 
 
-def build(checkout: Path, config: Sam2Config, params: dict[str, Any], **options: Any) -> Any:
-    """SAM2AutomaticMaskGenerator with weights of ours; `options` are its own."""
+def prepare(checkout: Path) -> None:
+    """Makes sam2.automatic_mask_generator importable."""
     official.fetch(checkout)
     _stand_ins()
+
+
+def build(checkout: Path, config: Sam2Config, params: dict[str, Any], **options: Any) -> Any:
+    """SAM2AutomaticMaskGenerator with weights of ours; `options` are its own."""
+    prepare(checkout)
     tree = official_model.settings(checkout, config) | dict(
         sam_mask_decoder_extra_args=dict(
             dynamic_multimask_via_stability=True,

@@ -1,0 +1,63 @@
+"""Writes the golden of automatic masks: `python -m tests.golden.make_automatic_masks`.
+
+Path:    tests.parity.official_automatic -> [make_automatic_masks] -> automatic_masks.json
+         -> test_automatic_masks
+Errors:  FileNotFoundError without torch's side: a checkout, see tests.parity.official_training;
+         AssertionError for a case that says little, or whose answer hangs on rounding.
+Source:  sam2 1.1.0 with the weights of automatic_masks_case.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.golden import automatic_masks_case as case
+from tests.parity import official_automatic, official_training
+
+LEAST = {"own_points": 2, "single": 3}  # records; 5 elsewhere
+
+
+def official(checkout: Path, **options: Any) -> list[dict[str, Any]]:
+    """The original's records, as JSON holds them."""
+    generator = official_automatic.build(checkout, case.CONFIG, case.params(), **options)
+    return json.loads(json.dumps(generator.generate(case.image())))
+
+
+def make(checkout: Path, name: str) -> list[dict[str, Any]]:
+    """The original's records of a case, checked for saying something, and for being stable."""
+    options = case.options(name)
+    records = official(checkout, **options)
+    assert len(records) >= LEAST.get(name, 5), f"{name}: only {len(records)} records"
+    crops = {tuple(r["crop_box"]) for r in records}
+    assert "crop_n_layers" not in options or len(crops) > 1, f"{name}: no mask of a crop is left"
+    for sign in (-1, 1):
+        shifted = {
+            key: options[key] + sign * near for key, near in case.NEAR.items() if options[key]
+        }
+        try:
+            case.compare(official(checkout, **options | shifted), records)
+        except AssertionError as error:
+            raise AssertionError(f"{name}: the answer hangs on rounding: {error}") from None
+    return records
+
+
+def main() -> None:
+    checkout = official_training.folder()
+    if checkout is None:
+        raise FileNotFoundError(
+            "no checkout of sam2 1.1.0: run `make parity-official`, or set SURGJAX_OFFICIAL_SAM2."
+        )
+    torch.set_num_threads(1)
+    found = {name: make(checkout, name) for name in case.CASES}
+    for name, records in found.items():
+        print(
+            f"{name}: {len(records)} records, {len({tuple(r['crop_box']) for r in records})} crops"
+        )
+    case.FILE.write_text(json.dumps({"torch": torch.__version__, **found}, indent=0) + "\n")
+    print(f"{case.FILE.name}: {case.FILE.stat().st_size / 1e3:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
