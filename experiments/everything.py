@@ -6,7 +6,7 @@ Axes:    images uint8 (H, W, 3); label maps (H, W).
 Units:   seconds; pixels of the image.
 Errors:  ValueError, OSError or DeviceError; nothing is left in the output folder then.
 Source:  masks.json has the fields of the SA-1B data set (arXiv:2304.02643), with our ids.
-Differs: SAM 2 ships a notebook; here there is a command, and its pictures use the project's colours.
+Differs: SAM 2 ships a notebook; here there is a command.
 """
 
 import dataclasses
@@ -168,6 +168,7 @@ def _generate(
         if not progress.done:
             note = " (cached for next time)" if cached else ""
             say(f"compiling... done {predictor.programs.compile_seconds:.1f} s{note}")
+            progress.restart()
         progress.step()
 
     try:

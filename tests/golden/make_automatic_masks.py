@@ -19,28 +19,29 @@ from tests.parity import official_automatic, official_training
 LEAST = {"own_points": 2, "single": 3}  # records; 5 elsewhere
 
 
-def official(checkout: Path, **options: Any) -> list[dict[str, Any]]:
-    """The original's records, as JSON holds them."""
-    generator = official_automatic.build(checkout, case.CONFIG, case.params(), **options)
+def records(generator: Any) -> list[dict[str, Any]]:
+    """What a generator of the original gives, as JSON holds it."""
     return json.loads(json.dumps(generator.generate(case.image())))
 
 
 def make(checkout: Path, name: str) -> list[dict[str, Any]]:
     """The original's records of a case, checked for saying something, and for being stable."""
     options = case.options(name)
-    records = official(checkout, **options)
-    assert len(records) >= LEAST.get(name, 5), f"{name}: only {len(records)} records"
-    crops = {tuple(r["crop_box"]) for r in records}
+    generator = official_automatic.build(checkout, case.CONFIG, case.params(), **options)
+    found = records(generator)
+    assert len(found) >= LEAST.get(name, 5), f"{name}: only {len(found)} records"
+    crops = {tuple(r["crop_box"]) for r in found}
     assert "crop_n_layers" not in options or len(crops) > 1, f"{name}: no mask of a crop is left"
-    for sign in (-1, 1):
-        shifted = {
-            key: options[key] + sign * near for key, near in case.NEAR.items() if options[key]
-        }
-        try:
-            case.compare(official(checkout, **options | shifted), records)
-        except AssertionError as error:
-            raise AssertionError(f"{name}: the answer hangs on rounding: {error}") from None
-    return records
+    for key, near in case.NEAR.items():
+        for shift in (-near, near) if options[key] else ():
+            setattr(generator, key, options[key] + shift)
+            try:
+                case.compare(records(generator), found)
+            except AssertionError as error:
+                raise AssertionError(f"{name}: hangs on the rounding of {key}: {error}") from None
+        setattr(generator, key, options[key])
+    print(f"{name}: {len(found)} records of {len(crops)} crops", flush=True)
+    return found
 
 
 def main() -> None:

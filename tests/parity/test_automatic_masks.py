@@ -28,8 +28,9 @@ def checkout():
 
 @pytest.mark.parametrize("name", case.CASES)
 def test_records_are_those_of_the_original(checkout, name):
-    make = importlib.import_module("tests.golden.make_automatic_masks")
-    flipped, error = case.compare(case.ours(name), make.official(checkout, **case.options(name)))
+    official = importlib.import_module("tests.parity.official_automatic")
+    generator = official.build(checkout, case.CONFIG, case.params(), **case.options(name))
+    flipped, error = case.compare(case.ours(name), generator.generate(case.image()))
     print(f"{name}: {flipped} pixels flipped, largest error of a predicted IoU {error:.1e}")
 
 
