@@ -60,7 +60,7 @@ def test_mask_fit_keeps_a_fitting_mask_and_thresholds_the_rest():
 def test_stability_is_the_iou_of_two_thresholds():
     logits = np.array([[-3.0, 0.0, 0.5], [1.0, 1.5, 3.0]], np.float32)
     assert masks.stability_score(logits, 0.0, 1.0) == np.float32(2 / 5)  # above 1, above -1
-    assert masks.stability_score(logits, 2.0, 1.0) == np.float32(1 / 2)
+    assert masks.stability_score(logits, 1.75, 0.75) == np.float32(1 / 2)
     assert np.isnan(masks.stability_score(logits, 9.0, 1.0))
 
 
