@@ -44,7 +44,7 @@ def test_results_are_the_generators(paths):
         for key in ("area", "bbox", "predicted_iou", "point_coords", "stability_score", "crop_box"):
             assert found[key] == record[key]
     assert held["image"] == {"file_name": "image.png", "width": case.WIDTH, "height": case.HEIGHT}
-    assert held["checkpoint_sha256"] == "abc" and held["options"]["mask_threshold"] == 10.0
+    assert held["checkpoint_sha256"] == "abc" and held["options"]["mask_threshold"] == 10.3
     label_map = mask_writer.read_palette_png(out / "label_map.png")
     covered = np.any([case.unpacked(r["segmentation"]) for r in want], 0)
     np.testing.assert_array_equal(label_map > 0, covered)

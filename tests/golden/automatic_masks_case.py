@@ -36,7 +36,7 @@ BASE: dict[str, Any] = dict(
     points_per_batch=16,
     pred_iou_thresh=0.3,
     stability_score_thresh=0.2713,  # no ratio of small numbers, which would be a tie
-    mask_threshold=10.0,
+    mask_threshold=10.3,
     output_mode="uncompressed_rle",
 )
 CROPS = dict(crop_n_layers=2, crop_n_points_downscale_factor=2)

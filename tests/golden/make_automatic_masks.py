@@ -1,13 +1,14 @@
-"""Writes the golden of automatic masks: `python -m tests.golden.make_automatic_masks`.
+"""Writes the golden of automatic masks: `python -m tests.golden.make_automatic_masks [CASE ...]`.
 
 Path:    tests.parity.official_automatic -> [make_automatic_masks] -> automatic_masks.json
          -> test_automatic_masks
 Errors:  FileNotFoundError without torch's side: a checkout, see tests.parity.official_training;
-         AssertionError for a case that says little, or whose answer hangs on rounding.
+         AssertionError, at the end, for a case that says little or whose answer hangs on rounding.
 Source:  sam2 1.1.0 with the weights of automatic_masks_case.
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,16 @@ def main() -> None:
             "no checkout of sam2 1.1.0: run `make parity-official`, or set SURGJAX_OFFICIAL_SAM2."
         )
     torch.set_num_threads(1)
-    found = {name: make(checkout, name) for name in case.CASES}
-    for name, records in found.items():
-        print(
-            f"{name}: {len(records)} records, {len({tuple(r['crop_box']) for r in records})} crops"
-        )
-    case.FILE.write_text(json.dumps({"torch": torch.__version__, **found}, indent=0) + "\n")
+    stored = json.loads(case.FILE.read_text()) if case.FILE.exists() else {}
+    failed = []
+    for name in sys.argv[1:] or case.CASES:
+        try:
+            stored |= {"torch": torch.__version__, name: make(checkout, name)}
+        except AssertionError as error:
+            failed.append(str(error))
+    case.FILE.write_text(json.dumps(stored, separators=(",", ":")) + "\n")
     print(f"{case.FILE.name}: {case.FILE.stat().st_size / 1e3:.0f} kB")
+    sys.exit("\n".join(failed) or None)
 
 
 if __name__ == "__main__":
