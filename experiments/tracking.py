@@ -68,15 +68,12 @@ class TrackStopped(RuntimeError):
         self.summary = summary
 
 
-def _check_options(options: TrackOptions) -> None:
-    """What is wrong with the flags alone, before any file is touched."""
+def check_model(options: Any) -> None:
+    """What is wrong with the flags that choose a model, which `segment_everything` has too."""
     if options.image_size is not None and (options.image_size <= 0 or options.image_size % 32):
         raise ValueError(f"--image_size={options.image_size}: a multiple of 32 expected.")
-    if not 0.01 <= options.fps <= 1000:
-        raise ValueError(f"--fps={options.fps:g}: a rate from 0.01 to 1000 expected.")
-    for name, known in (("precision", PRECISIONS), ("direction", DIRECTIONS)):
-        if getattr(options, name) not in known:
-            raise ValueError(f"--{name}={getattr(options, name)}: one of {', '.join(known)}.")
+    if options.precision not in PRECISIONS:
+        raise ValueError(f"--precision={options.precision}: one of {', '.join(PRECISIONS)}.")
     if options.checkpoint and options.random_weights:
         raise ValueError("--checkpoint and --random_weights contradict each other.")
     if options.model not in (None, "nano") and not (options.checkpoint or options.random_weights):
@@ -84,6 +81,15 @@ def _check_options(options: TrackOptions) -> None:
             f"--model={options.model} needs --checkpoint=PATH (an official .pt, a safetensors file "
             "or an Orbax folder), or --random_weights to try it without one; only nano is bundled."
         )
+
+
+def _check_options(options: TrackOptions) -> None:
+    """What is wrong with the flags alone, before any file is touched."""
+    check_model(options)
+    if not 0.01 <= options.fps <= 1000:
+        raise ValueError(f"--fps={options.fps:g}: a rate from 0.01 to 1000 expected.")
+    if options.direction not in DIRECTIONS:
+        raise ValueError(f"--direction={options.direction}: one of {', '.join(DIRECTIONS)}.")
 
 
 def load_predictor(options: TrackOptions):

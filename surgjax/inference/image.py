@@ -67,15 +67,16 @@ class ImagePredictor:
 
     def set_image(self, image: Any) -> None:
         """Encodes one RGB image: uint8 (H, W, 3) or a PIL image."""
-        self._images = [self._encode(image)]
+        self._images = [self.encode(image)]
 
     def set_image_batch(self, images: Sequence[Any]) -> None:
         """Encodes several images, of any sizes, for `predict_batch`."""
         if not len(images):
             raise ValueError("images: at least one is needed")
-        self._images = [self._encode(image) for image in images]
+        self._images = [self.encode(image) for image in images]
 
-    def _encode(self, image: Any) -> tuple[ImageFeatures, tuple[int, int]]:
+    def encode(self, image: Any) -> tuple[ImageFeatures, tuple[int, int]]:
+        """Features of an image, and its (H, W); nothing is kept, unlike `set_image`."""
         pixels = np.asarray(image)
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3:
             raise ValueError(

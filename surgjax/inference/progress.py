@@ -1,4 +1,4 @@
-"""How far a loop over frames is, how fast, and how long it will take.
+"""How far a loop over frames (or batches) is, how fast, and how long it will take.
 
 Path:    [progress] -> launchers
 Units:   seconds and frames per second of wall time.
@@ -27,8 +27,9 @@ class Progress:
         total: int,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        unit: str = "frames",
     ):
-        self.what, self.total, self.done = what, total, 0
+        self.what, self.total, self.done, self.unit = what, total, 0, unit
         self._stream = stream or sys.stderr
         self._clock = clock
         self._start = self._shown = clock()
@@ -57,5 +58,7 @@ class Progress:
             rest = f"{_clock_text(elapsed)} in all"
         else:
             rest = f"{_clock_text((self.total - self.done) / rate)} left"
-        line = f"{self.what}: {self.done}/{self.total} frames, {rate:.1f} frames/s, {rest}"
+        line = (
+            f"{self.what}: {self.done}/{self.total} {self.unit}, {rate:.1f} {self.unit}/s, {rest}"
+        )
         print(f"{start}{line:<70}" if start else line, end=end, file=self._stream, flush=True)

@@ -2,7 +2,7 @@
 
 Axes:    images [H, W] or [H, W, C]; stacks of masks [O, H, W].
 Source:  SAM 2 `sam2/utils/misc.py` (fill_holes_in_mask_scores), `sam2/utils/transforms.py`,
-         `sam2_video_predictor.py` (non-overlap constraint).
+         `sam2/utils/amg.py` (stability, boxes), `sam2_video_predictor.py` (non-overlap constraint).
 Differs: connected components come from OpenCV, so hole filling needs no compiled extension.
 """
 
@@ -79,3 +79,16 @@ def separate_objects(logits: np.ndarray) -> np.ndarray:
         return logits
     winner = logits.argmax(0)[None] == np.arange(len(logits))[:, None, None]
     return np.where(winner, logits, np.minimum(logits, np.float32(-10.0)))
+
+
+def stability_score(logits: np.ndarray, threshold: float, offset: float) -> np.float32:
+    """IoU of the masks of [H, W] at threshold + offset and threshold - offset; NaN: both empty."""
+    inner = np.count_nonzero(logits > threshold + offset)
+    outer = np.count_nonzero(logits > threshold - offset)
+    return np.float32(inner) / np.float32(outer) if outer else np.float32(np.nan)
+
+
+def bounding_box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """x0 y0 x1 y1 of a bool mask [H, W], last column and row inside; all zero for an empty one."""
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    return (left, top, left + width - 1, top + height - 1) if width else (0, 0, 0, 0)

@@ -55,3 +55,19 @@ def test_mask_fit_keeps_a_fitting_mask_and_thresholds_the_rest():
     assert masks.fit_mask(mask, 8).dtype == bool
     np.testing.assert_array_equal(masks.fit_mask(mask, 4)[:, :2], True)
     np.testing.assert_array_equal(masks.fit_mask(mask, 4)[:, 2:], False)
+
+
+def test_stability_is_the_iou_of_two_thresholds():
+    logits = np.array([[-3.0, 0.0, 0.5], [1.0, 1.5, 3.0]], np.float32)
+    assert masks.stability_score(logits, 0.0, 1.0) == np.float32(2 / 5)  # above 1, above -1
+    assert masks.stability_score(logits, 1.75, 0.75) == np.float32(1 / 2)
+    assert np.isnan(masks.stability_score(logits, 9.0, 1.0))
+
+
+def test_bounding_boxes_name_the_last_pixel_inside():
+    mask = np.zeros((6, 8), bool)
+    assert masks.bounding_box(mask) == (0, 0, 0, 0)
+    mask[2:4, 3] = True
+    assert masks.bounding_box(mask) == (3, 2, 3, 3)
+    mask[5, 7] = True
+    assert masks.bounding_box(mask) == (3, 2, 7, 5)

@@ -60,7 +60,7 @@ def settings(checkout: Path, config: Sam2Config) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _decoder_sizes(config: Sam2Config):
+def decoder_sizes(config: Sam2Config):
     """The sizes that the original's constructor does not ask for."""
     base = importlib.import_module("sam2.modeling.sam2_base")
     transformer, decoder = base.TwoWayTransformer, base.MaskDecoder
@@ -85,7 +85,7 @@ def build(
     official.fetch(checkout)
     tree = settings(checkout, config) | training
     parts = {name: official._instantiate(value) for name, value in tree.items()}
-    with _decoder_sizes(config):
+    with decoder_sizes(config):
         model = official_training.module(checkout, "model/sam2").SAM2Train(**parts)
     model.load_state_dict({key: torch.tensor(value) for key, value in state.items()})
     plain = model.track_step
