@@ -1,6 +1,6 @@
 """What a promptable video model must be able to do to be scored, ours or a peer's.
 
-Path:    VideoPredictor, or a peer's predictor in a few lines -> [Segmenter] -> interactive protocols
+Path:    VideoPredictor, or a peer's in a few lines -> [Segmenter] -> interactive protocols
 Axes:    frames uint8 [T, H, W, 3] RGB; masks bool [H, W].
 Units:   points_xy and box_xyxy in pixels of the frame, a box with its last pixel included; frames
          count from 0.
