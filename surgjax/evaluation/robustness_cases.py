@@ -98,11 +98,14 @@ def _maps(root: Path, name: str, wanted: mask_folders.Folder) -> Mapping[str, Se
     if not (root / name).is_dir():
         return {}
     found = mask_folders.find_sequences(root / name, f"--data: {name} in")
-    return {
-        pair.name: pair.prediction
-        for pair in mask_folders.pair_sequences(found, wanted)[0]
-        if pair.prediction is not None
-    }
+    theirs = found.sequences
+    if found.is_flat and wanted.is_flat:  # one sequence each, called after its folder
+        theirs = dict(zip(wanted.sequences, theirs.values(), strict=True))
+    for sequence, files in wanted.sequences.items():
+        for stem in files.stems:
+            if sequence not in theirs or stem not in theirs[sequence].frames:
+                raise MaskFolderError(f"{root / name}: no map of {sequence}, frame {stem}.")
+    return theirs
 
 
 def _types(instances: SequenceFiles, classes: SequenceFiles) -> dict[int, int]:

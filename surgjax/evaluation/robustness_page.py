@@ -95,8 +95,8 @@ def build_page(report: Mapping[str, Any]) -> str:
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}'
         f"</title><style>{STYLE}{_MORE}</style></head><body><h1>{escape(title)}</h1>"
         f"<table>{about}</table><p>Mean IoU: over the labels of a frame, then over frames. "
-        "Relative drop: what is lost of the clean score. Means over the surgical six are comparable with "
-        f"nobody's.</p>{''.join(parts)}{_answers(report)}</body></html>\n"
+        "Relative drop: what is lost of the clean score. Means over the surgical six are "
+        f"comparable with nobody's.</p>{''.join(parts)}{_answers(report)}</body></html>\n"
     )
 
 
