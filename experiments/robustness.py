@@ -33,6 +33,7 @@ _CORRUPTIONS = flags.DEFINE_list(
 _SURGICAL = flags.DEFINE_list("surgical", list(SETS["surgical"]), "Of the six; empty: none.")
 _SEVERITIES = flags.DEFINE_list("severities", ["1", "2", "3", "4", "5"], "1 to 5.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the corruptions.")
+_SPLIT = flags.DEFINE_string("split", "not stated", "Printed: which split this is.")
 _SIZE = flags.DEFINE_integer("image_size", None, "Of the model; default: the checkpoint's own.")
 _PRECISION = flags.DEFINE_enum("precision", "fp32", tuple(PRECISIONS), "Compute precision.")
 _IMAGES = flags.DEFINE_integer("images", 8, "generated: images.", lower_bound=1)
@@ -74,8 +75,7 @@ def evaluate() -> None:
     segmenter = OurSegmenter(video, _CHECKPOINT.value, OBJECTS_AT_ONCE)
     states = run(cases, plan, image, segmenter, _OUTPUT.value, model, say)
     settings = {"checkpoint": _CHECKPOINT.value, "model": model, **cases.description}
-    about = {"settings": settings | {"seed": plan.seed}}
-    report = robustness_tables.build_report(states, about)
+    report = robustness_tables.build_report(states, settings | {"seed": plan.seed}, _SPLIT.value)
     files = robustness_page.write(report, _OUTPUT.value)
     print(robustness_page.summary_text(report))
     print(f"\n{', '.join(path.name for path in files)} in {_OUTPUT.value}")

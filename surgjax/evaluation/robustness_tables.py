@@ -19,6 +19,7 @@ from surgjax.robustness import CORRUPTIONS, SEVERITIES, SURGICAL
 
 SETS = {"corruptions": tuple(CORRUPTIONS), "surgical": SURGICAL}
 MODES = ("image_point", "image_box", "video_point")
+PROMPTS = "true masks: a point or the box of every object, in a video a point where it first shows"
 
 
 class Cell(NamedTuple):
@@ -78,12 +79,10 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     first = rows[0]
     keys = [key for key in first if key.startswith("severity_")]
     whole = len(rows) == len(SETS[first["set"]]) and len(keys) == len(SEVERITIES)
-    values = [row["relative_drop"] for row in rows]
     return {
         **{key: first[key] for key in ("mode", "task", "set", "clean")},
         **{key: mean(row[key] for row in rows) for key in keys},
         **_losses(first["clean"], mean(row["mean"] for row in rows)),
-        "mean_relative_drop": mean(values) if not any(map(math.isnan, values)) else math.nan,
         "corruptions": len(rows),
         "complete": whole,
     }
@@ -125,8 +124,16 @@ def shape(summary: list[dict[str, Any]]) -> dict[str, Any]:
     return {"falls_with_severity": falls, "box_minus_point": boxes}
 
 
-def build_report(states: Mapping[tuple[str, str, Cell], State], about: Mapping[str, Any]) -> dict:
+def build_report(
+    states: Mapping[tuple[str, str, Cell], State],
+    settings: Mapping[str, Any],
+    split: str = "not stated",
+) -> dict[str, Any]:
     """What `report.json` holds."""
     scores = {key: score(state) for key, state in states.items()}
     found = tables(scores)
-    return {"protocol": "robustness", **about, **found, "shape": shape(found["summary"])}
+    head = {"protocol": "robustness", "preset": "robustness", "prompt_source": PROMPTS}
+    return {
+        **head, "split": split, "settings": dict(settings),
+        **found, "shape": shape(found["summary"]),
+    }  # fmt: skip

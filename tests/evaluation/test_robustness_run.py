@@ -119,7 +119,7 @@ def test_regions_and_labels():
 def test_scores_by_hand(tmp_path):
     """Whole instruments are squares, so their boxes are perfect; a part's box holds both parts."""
     states, _ = _run(tmp_path, Plan(corruptions=FOG, surgical=NONE, severities=(2,)))
-    report = build_report(states, {"settings": {"data": "toy"}})
+    report = build_report(states, {"data": "toy"})
     clean = {(r["mode"], r["task"]): r for r in report["per_cell"] if r["severity"] == 0}
     assert clean["image_box", "binary"]["mean_iou"] == 1
     assert clean["image_box", "type"]["mean_iou"] == 1  # both of one type: joined
@@ -303,14 +303,13 @@ def test_generated_scenes_have_instruments_only():
 
 def test_through_real_programs(tmp_path):
     """Random weights: the scores mean nothing, the flow is that of a real run."""
-    options = {"random_weights": True}
-    video = VideoPredictor.from_checkpoint("debug", keep_records=False, **options)
-    image = ImagePredictor.from_checkpoint("debug", **options)
+    video = VideoPredictor.from_checkpoint("debug", keep_records=False, random_weights=True)
+    image = ImagePredictor.from_checkpoint("debug", random_weights=True)
     cases = robustness_cases.generate("simple", 1, 1, 2, 64)
     plan = Plan(corruptions=("jpeg_compression",), surgical=("smoke",), severities=(4,))
     states = robustness_run.run(cases, plan, image, OurSegmenter(video), tmp_path, "debug")
     assert len(states) == 3 * 3 * 3
-    report = build_report(states, {"settings": dict(cases.description)})
+    report = build_report(states, cases.description)
     assert all(0 <= row["mean_iou"] <= 1 for row in report["per_cell"])
     assert len(report["summary"]) == 3 * 3 * 2
     files = robustness_page.write(report, tmp_path)

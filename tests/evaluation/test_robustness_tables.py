@@ -48,7 +48,7 @@ def test_means_and_drops_by_hand():
         _cell("fog", 1, "surgical"): 72,
     }
     states = {("image_box", "binary", cell): _state(value) for cell, value in values.items()}
-    report = build_report(states, {"settings": {}})
+    report = build_report(states, {})
     fog, snow = [r for r in report["per_corruption"] if r["set"] == "corruptions"][::-1]
     assert (fog["corruption"], snow["corruption"]) == ("fog", "snow")  # snow is listed before fog
     assert fog["severity_1"] == 0.6 and fog["severity_3"] == 0.4 and "severity_2" not in fog
@@ -57,7 +57,7 @@ def test_means_and_drops_by_hand():
     ours, surgical = report["summary"]
     assert ours["severity_1"] == pytest.approx(0.7) and ours["severity_3"] == pytest.approx(0.3)
     assert ours["mean"] == pytest.approx(0.5)
-    assert ours["mean_relative_drop"] == pytest.approx((0.3 / 0.8 + 0.3 / 0.8) / 2)
+    assert ours["relative_drop"] == pytest.approx(0.3 / 0.8)
     assert ours["corruptions"] == 2 and ours["complete"] is False
     # The surgical fog is another thing than the weather, and in no mean with it.
     assert surgical["set"] == "surgical" and surgical["mean"] == pytest.approx(0.72)
@@ -96,7 +96,7 @@ def test_shape_of_the_claims():
 
 def test_nothing_found_on_clean_frames_has_no_relative_drop():
     states = {("image_box", "binary", c): _state(0) for c in (CLEAN, _cell("fog", 2))}
-    row = build_report(states, {"settings": {}})["summary"][0]
+    row = build_report(states, {})["summary"][0]
     assert row["drop"] == 0 and math.isnan(row["relative_drop"])
 
 
@@ -104,11 +104,12 @@ def test_nothing_found_on_clean_frames_has_no_relative_drop():
 def test_files(tmp_path, names):
     cells = [CLEAN, *(_cell(name, s) for name in names for s in (1, 5))]
     states = {("image_box", "parts", c): _state(90 - 10 * c.severity) for c in cells}
-    report = build_report(states, {"settings": {"data": "a<b", "seed": 0}})
+    report = build_report(states, {"data": "a<b", "seed": 0}, "val")
     files = robustness_page.write(report, tmp_path)
     assert {path.name for path in files} == {path.name for path in tmp_path.iterdir()}
     stored = json.loads((tmp_path / "report.json").read_text())
-    assert stored["protocol"] == "robustness" and len(stored["per_cell"]) == len(cells)
+    assert stored["protocol"] == "robustness" and stored["split"] == "val"
+    assert "a point or the box" in stored["prompt_source"] and len(stored["per_cell"]) == len(cells)
     page = (tmp_path / "report.html").read_text()
     assert "a&lt;b" in page and "http" not in page and "<script" not in page
     rows = list(csv.DictReader((tmp_path / "per_cell.csv").open()))
