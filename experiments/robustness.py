@@ -57,8 +57,14 @@ def _plan(cases: Cases) -> Plan:
         severities = tuple(map(int, _SEVERITIES.value))
     except ValueError:
         raise ValueError(f"--severities {_SEVERITIES.value}: expected whole numbers.") from None
-    lists = (_MODES.value, tasks, _CORRUPTIONS.value, _SURGICAL.value)
-    return Plan(*map(tuple, lists), severities, _SEED.value)
+    return Plan(
+        modes=tuple(_MODES.value),
+        tasks=tasks,
+        corruptions=tuple(_CORRUPTIONS.value),
+        surgical=tuple(_SURGICAL.value),
+        severities=severities,
+        seed=_SEED.value,
+    )
 
 
 def evaluate() -> None:

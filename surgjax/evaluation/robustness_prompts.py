@@ -92,9 +92,9 @@ def frame_areas(
     areas = {}
     for label in sorted(truth.keys() | masks.keys()):
         mask, target = masks.get(label, nothing), truth.get(label, nothing)
-        counts = [int(np.count_nonzero(m)) for m in (mask & target, mask, target)]
-        if counts[1] or counts[2]:
-            areas[label] = Areas(*counts)
+        shared, found_area, true_area = (int(m.sum()) for m in (mask & target, mask, target))
+        if found_area or true_area:
+            areas[label] = Areas(shared, found_area, true_area)
     return areas
 
 

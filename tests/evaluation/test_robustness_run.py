@@ -45,7 +45,7 @@ class Boxes:
             assert not multimask_output
             masks = np.stack([_filled(*row.astype(int))[None] for row in box])
             return masks, np.ones(masks.shape[:2]), masks[:, :, ::4, ::4]
-        assert multimask_output and (point_labels == 1).all()
+        assert multimask_output and point_coords is not None and np.all(point_labels == 1)
         rows = [
             [_filled(x - r, y - r, x + r, y + r) for r in (2, 4, 6)]
             for x, y in point_coords[:, 0].astype(int)
