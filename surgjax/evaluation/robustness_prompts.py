@@ -87,11 +87,11 @@ def frame_areas(
     """Areas of every label that truth or prediction shows; masks of one label are joined."""
     scored = labelled.instances != IGNORED
     truth = _unions(regions(labelled, (task,)), task, types)
-    masks = {label: mask & scored for label, mask in _unions(found, task, types).items()}
-    nothing = np.zeros_like(scored)
+    masks = _unions(found, task, types)
+    nothing = np.zeros(scored.shape, bool)
     areas = {}
     for label in sorted(truth.keys() | masks.keys()):
-        mask, target = masks.get(label, nothing), truth.get(label, nothing)
+        mask, target = masks.get(label, nothing) & scored, truth.get(label, nothing)
         shared, found_area, true_area = (int(m.sum()) for m in (mask & target, mask, target))
         if found_area or true_area:
             areas[label] = Areas(shared, found_area, true_area)
