@@ -33,6 +33,9 @@ _KEEP = flags.DEFINE_bool("keep_first_and_last", False, "davis17, sav: score tho
 _MODE = flags.DEFINE_enum("mode", "corrected", ("corrected", "literal"), "literal: with defects.")
 _CLASSES = flags.DEFINE_integer("num_classes", None, "Largest class id; endovis_type: 7.")
 _FLOW = flags.DEFINE_string("flow", None, "temporal: SEQUENCE/STEM.npy or .flo, flow in pixels.")
+_SIMILARITY = flags.DEFINE_enum(
+    "similarity", "mask", ("mask", "box"), "hota: IoU of pixels, or of the boxes around them."
+)
 _COMPARE = flags.DEFINE_list("compare", [], "--output folders of earlier runs, for report.html.")
 _PROMPTED = flags.DEFINE_list("prompted", [], "Stems of prompted frames to mark, or `first`.")
 _FRAMES = flags.DEFINE_string("frames", None, "Images under the worst frames, SEQUENCE/STEM.jpg.")
@@ -62,7 +65,7 @@ def run() -> None:
         _PREDICTIONS.value,
         _GROUND_TRUTH.value,
         missing=_MISSING.value,
-        options=Options(_KEEP.value, _MODE.value, _CLASSES.value, _FLOW.value),
+        options=Options(_KEEP.value, _MODE.value, _CLASSES.value, _FLOW.value, _SIMILARITY.value),
         prompt_source=_PROMPTS.value,
         split=_SPLIT.value,
         jobs=_JOBS.value,

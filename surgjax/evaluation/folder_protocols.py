@@ -9,120 +9,13 @@ Differs: see those modules.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
 from typing import Any
 
-from surgjax.evaluation import temporal_folders
+from surgjax.evaluation import object_folders, temporal_folders, track_folders
 from surgjax.evaluation.mask_folders import MaskFolderError, Pair, read_pairs
-from surgjax.evaluation.object_masks import read_object_masks
 from surgjax.evaluation.options import Options
+from surgjax.evaluation.protocol import Protocol, Scored
 from surgjax.metrics import dice, endovis_type, label_maps, object_scores, temporal
-
-
-@dataclasses.dataclass(frozen=True)
-class Scored:
-    """What was found in some sequences."""
-
-    state: Any
-    notes: tuple[str, ...] = ()
-    stems: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True)
-class Protocol:
-    """One way to score; new ones are added to PROTOCOLS."""
-
-    name: str
-    score: Callable[[Any, Options], Scored]  # of one Pair, or one SequenceFiles without target
-    merge: Callable[[Any, Any], Any]
-    report: Callable[[Scored, Options], dict[str, Any]]  # "tables", "stems": not for JSON
-    options: frozenset[str] = frozenset()  # fields of Options that it reads
-    needs_ground_truth: bool = True
-
-
-def merge_scored(protocol: Protocol, first: Scored, second: Scored) -> Scored:
-    """The result of both, over different sequences."""
-    return Scored(
-        protocol.merge(first.state, second.state),
-        first.notes + second.notes,
-        {**first.stems, **second.stems},
-    )
-
-
-def _preset(name: str, options: Options) -> object_scores.Preset:
-    preset = object_scores.PRESETS[name]
-    if options.keep_first_and_last:
-        preset = dataclasses.replace(preset, drop_first_and_last=False)
-    return preset
-
-
-def _object_rows(pair: Pair) -> tuple[dict[int, object_scores.FrameRows], dict[int, str]]:
-    """Rows of every annotated frame, and the first file that holds each predicted id."""
-    frames, seen = {}, {}
-    if pair.target.objects or (pair.prediction and pair.prediction.objects):
-        for frame, masks in enumerate(read_object_masks(pair)):
-            frames[frame] = {
-                i: None if both is None else object_scores.score_mask(*both)
-                for i, both in masks.items()
-            }
-        return frames, seen
-    for frame, (prediction, target) in enumerate(read_pairs(pair)):
-        rows = object_scores.score_label_map(prediction.label_map, target.label_map)
-        frames[frame] = rows
-        for object_id, row in rows.items():
-            if row.in_mask:
-                seen.setdefault(object_id, str(prediction.path))
-    return frames, seen
-
-
-def _score_objects(name: str) -> Callable[[Pair, Options], Scored]:
-    def score(pair: Pair, options: Options) -> Scored:
-        frames, seen = _object_rows(pair)
-        known = {i for rows in frames.values() for i, row in rows.items() if row and row.in_target}
-        notes = () if known else (f"the ground truth of {pair.name!r} shows no object",)
-        if unknown := sorted(set(seen) - known):
-            message = (
-                f"{seen[unknown[0]]}: it holds id {unknown[0]}, which the ground truth of "
-                f"{pair.name!r} never shows (ids {sorted(known)})"
-            )
-            if name == "davis17":  # the reference stops too
-                raise MaskFolderError(f"{message}: a wrong palette, or other ids.")
-            notes += (f"{message}: such ids are not scored",)
-        state = object_scores.update(object_scores.init_state(), pair.name, frames)
-        return Scored(state, notes, {pair.name: pair.stems})
-
-    return score
-
-
-def _frame_table(scored: Scored) -> list[dict[str, Any]]:
-    """J, F, Dice and presence of every object that a frame shows; for curves over time."""
-    table = []
-    for (sequence, frame), rows in sorted(scored.state.items()):
-        stem = scored.stems[sequence][frame]
-        for object_id, row in sorted(rows.items()):
-            if row is not None:
-                named = {"sequence": sequence, "frame": stem, "object": object_id}
-                scores = {"J": row.region, "F": row.contour, "Dice": row.dice}
-                seen = {"in_ground_truth": row.in_target, "in_prediction": row.in_mask}
-                table.append(named | scores | seen)
-    return table
-
-
-_OBJECT_KEYS = ("sequence", "object", "J", "F", "JF")
-
-
-def _report_objects(name: str) -> Callable[[Scored, Options], dict[str, Any]]:
-    def report(scored: Scored, options: Options) -> dict[str, Any]:
-        preset = _preset(name, options)
-        result = object_scores.compute(scored.state, preset, options.mode == "literal")
-        full = result["per_object"]
-        result["per_object"] = [{key: row[key] for key in _OBJECT_KEYS} for row in full]
-        left_out = result.pop("left_out")
-        result["left_out"] = [{"sequence": video, "object": i} for video, i in left_out]
-        tables = {"per_object": full, "per_frame": _frame_table(scored)}
-        return result | {"tables": tables, "stems": dict(scored.stems)}
-
-    return report
 
 
 def _score_classes(pair: Pair, options: Options) -> Scored:
@@ -169,9 +62,20 @@ def _merge_temporal(first: Any, second: Any) -> Any:
     return tuple(temporal.merge(a, b) for a, b in zip(first, second, strict=True))
 
 
+def _score_tracks(pair: Pair, options: Options) -> Scored:
+    state = track_folders.score_sequence(pair, options.similarity)
+    found = state[pair.name].identity
+    shows = found.true_positives + found.false_negatives > 0
+    return Scored(state, () if shows else (f"the ground truth of {pair.name!r} shows no object",))
+
+
+def _report_tracks(scored: Scored, options: Options) -> dict[str, Any]:
+    return track_folders.report(scored.state)
+
+
 def _object_protocol(name: str, *options: str) -> Protocol:
-    merge, known = object_scores.merge, frozenset(options)
-    return Protocol(name, _score_objects(name), merge, _report_objects(name), known)
+    score, report = object_folders.score_by(name), object_folders.report_by(name)
+    return Protocol(name, score, object_scores.merge, report, frozenset(options))
 
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -197,6 +101,13 @@ PROTOCOLS: dict[str, Protocol] = {
             _report_temporal,
             frozenset({"flow", "mode"}),
             needs_ground_truth=False,
+        ),
+        Protocol(
+            "hota",
+            _score_tracks,
+            track_folders.merge,
+            _report_tracks,
+            frozenset({"similarity"}),
         ),
     )
 }

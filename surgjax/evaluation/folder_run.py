@@ -16,9 +16,10 @@ from typing import Any
 
 import cv2
 
-from surgjax.evaluation import folder_protocols, mask_folders
-from surgjax.evaluation.folder_protocols import PROTOCOLS, Scored
+from surgjax.evaluation import mask_folders
+from surgjax.evaluation.folder_protocols import PROTOCOLS
 from surgjax.evaluation.options import Options
+from surgjax.evaluation.protocol import Scored, merge_scored
 
 NOT_STATED = "not stated"
 
@@ -71,7 +72,7 @@ def score_folders(
             notes = [f"protocol {protocol} does not use --ground_truth"]
     total = None
     for scored in _score_all(functools.partial(_score, protocol, options), sequences, jobs):
-        total = scored if total is None else folder_protocols.merge_scored(chosen, total, scored)
+        total = scored if total is None else merge_scored(chosen, total, scored)
     assert total is not None
     result = chosen.report(total, options)
     return {

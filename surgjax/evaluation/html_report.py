@@ -23,7 +23,7 @@ from surgjax.metrics.object_scores import PRESETS
 
 MAX_CURVES, MAX_PICTURES, MAX_ROWS = 40, 24, 200
 
-_STYLE = """
+STYLE = """
 body{font:14px/1.45 system-ui,sans-serif;margin:2em auto;max-width:72em;padding:0 1em;color:#111}
 h1{font-size:1.5em}h2{font-size:1.2em;margin-top:2em;border-bottom:1px solid #bbb}
 h3{font-size:1em;margin-bottom:.2em}
@@ -202,6 +202,6 @@ def build_page(
     title = f"{report['protocol']}: {report['split']}"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}'
-        f"</title><style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
+        f"</title><style>{STYLE}</style></head><body><h1>{escape(title)}</h1>"
         f"{_settings(report)}{''.join(parts)}</body></html>\n"
     )

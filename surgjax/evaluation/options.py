@@ -25,6 +25,7 @@ class Options:
     mode: str = "corrected"  # or "literal": with the reference's defects
     num_classes: int | None = None  # endovis_type (7), dice (any)
     flow: str | FlowFunction | None = None  # temporal: folder of flow files, or a function
+    similarity: str = "mask"  # hota: IoU of the objects' pixels, or of the "box" around them
 
     def check(self, protocol: str, known: Collection[str]) -> None:
         """Refuses what would be ignored without a word."""
@@ -33,6 +34,8 @@ class Options:
                 raise ValueError(f"--{field.name}: protocol {protocol} does not use it.")
         if self.mode not in ("corrected", "literal"):
             raise ValueError(f"--mode {self.mode}: expected corrected or literal.")
+        if self.similarity not in ("mask", "box"):
+            raise ValueError(f"--similarity {self.similarity}: expected mask or box.")
         if self.num_classes is not None and not 1 <= self.num_classes <= 254:
             raise ValueError(f"--num_classes {self.num_classes}: expected 1 to 254.")
 

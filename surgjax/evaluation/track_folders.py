@@ -1,0 +1,79 @@
+"""Folders of label maps as tracks: an id of a sequence is a track, and HOTA, CLEAR, IDF1 follow.
+
+Path:    mask_folders (a Pair) -> [score_sequence -> merge -> report] -> folder_protocols
+Axes:    label maps are uint8 (H, W); one row of per_sequence for each sequence.
+Units:   scores are fractions of 1; counts in objects times frames.
+Errors:  MaskFolderError naming the file.
+Source:  `surgjax.metrics.hota`, `clear`, `identity`, which follow TrackEval 1.3.0.
+Differs: only annotated frames count. Each frame is read, compared and dropped, so that memory holds
+         similarities, no masks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from surgjax.evaluation.mask_folders import Pair, read_pairs
+from surgjax.metrics import by_name, clear, hota, identity, tracks
+
+
+@dataclass(frozen=True)
+class SequenceCounts:
+    """What the three families count in one sequence."""
+
+    hota: hota.SequenceCounts
+    clear: clear.SequenceCounts
+    identity: identity.SequenceCounts
+
+
+State = Mapping[str, SequenceCounts]
+merge = by_name.merge
+
+# First in every report; the other scores and counts follow.
+MAIN = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "LocA", "IDSW")
+
+
+def read_tracks(pair: Pair, similarity: str) -> tracks.TrackPair:
+    """The tracks of one sequence, frame by frame."""
+    return tracks.concatenate(
+        [
+            tracks.pair_from_label_maps(
+                prediction.label_map[None], target.label_map[None], similarity
+            )
+            for prediction, target in read_pairs(pair)
+        ]
+    )
+
+
+def score_sequence(pair: Pair, similarity: str = "mask") -> State:
+    """The state of one sequence."""
+    found = read_tracks(pair, similarity)
+    counts = SequenceCounts(
+        hota.score_sequence(found), clear.score_sequence(found), identity.score_sequence(found)
+    )
+    return by_name.update(by_name.init_state(), pair.name, counts)
+
+
+def _joined(parts: list[Mapping[str, Any]]) -> dict[str, float]:
+    """The numbers of all three families, the main ones first."""
+    values = {k: v for part in parts for k, v in part.items() if isinstance(v, float)}
+    return {name: values[name] for name in MAIN} | values
+
+
+def report(state: State) -> dict[str, Any]:
+    """Scores from counts added up over sequences, `per_sequence`, and the curves `per_alpha`.
+
+    Rows of `per_sequence` hold the main scores, those of its table all of them.
+    """
+    families = {"hota": hota, "clear": clear, "identity": identity}
+    parts = [
+        metric.compute({name: getattr(counts, family) for name, counts in state.items()})
+        for family, metric in families.items()
+    ]
+    rows = []
+    for same in zip(*(part["per_sequence"] for part in parts), strict=True):
+        assert len({row["sequence"] for row in same}) == 1  # all go by the order of the names
+        rows.append({"sequence": same[0]["sequence"]} | _joined(list(same)))
+    short = [{key: row[key] for key in ("sequence", *MAIN)} for row in rows]
+    curves = {"per_sequence": short, "per_alpha": parts[0]["per_alpha"]}
+    return _joined(parts) | curves | {"tables": {"per_sequence": rows}}
