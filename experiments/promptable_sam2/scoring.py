@@ -14,12 +14,14 @@ Differs: objects below 0.5 % of the image are left out everywhere, as in the End
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
+from surgjax.evaluation.our_segmenter import OurSegmenter
+from surgjax.evaluation.prompting import first_prompt, first_visible, tight_box
 from surgjax.inference import ImagePredictor, VideoPredictor
-from surgjax.inference.session import VideoState
 from surgjax.metrics import davis2017
 from surgjax.prompts.clicks import center_click
 from surgjax.synthetic import Clip, generate_clip, generate_image
@@ -53,12 +55,6 @@ def keep_nothing(answer: Answer) -> None:
 def iou(mask: np.ndarray, target: np.ndarray) -> float:
     """Intersection over union of two bool masks that are not both empty."""
     return float((mask & target).sum() / (mask | target).sum())
-
-
-def tight_box(mask: np.ndarray) -> np.ndarray:
-    """x0, y0, x1, y1 of the outermost foreground columns and rows."""
-    rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
-    return np.array([columns[0], rows[0], columns[-1], rows[-1]], np.float32)
 
 
 def fill_box(box: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -136,44 +132,8 @@ def first_frames(targets: dict[int, np.ndarray]) -> dict[int, int]:
 
     targets: bool [T, H, W] by object id.
     """
-    starts = {}
-    for k, target in targets.items():
-        shown = np.nonzero(target.mean((1, 2)) >= MIN_AREA)[0]
-        if len(shown) and shown[0] <= len(target) - 3:
-            starts[k] = int(shown[0])
-    return starts
-
-
-def give_prompt(
-    predictor: VideoPredictor,
-    state: VideoState,
-    frame: int,
-    object_id: int,
-    target: np.ndarray,
-    prompt: str,
-) -> None:
-    """Names the object on one frame: by its mask, its tight box, or clicks.
-
-    The first click is at the object's deepest place, each further one in the middle of the largest
-    error that the answer to the clicks before leaves on this frame.
-    """
-    if prompt == "mask":
-        predictor.add_new_mask(state, frame, object_id, target)
-    elif prompt == "box":
-        predictor.add_new_points_or_box(state, frame, object_id, box=tight_box(target))
-    elif prompt in PROMPTS:
-        found = None
-        for number in range(int(prompt.removesuffix("-click"))):
-            point, label = center_click(found, target)
-            _, ids, logits = predictor.add_new_points_or_box(
-                state, frame, object_id, points=point[None], labels=np.array([label]),
-                clear_old_points=number == 0,
-            )  # fmt: skip
-            found = logits[list(ids).index(object_id)][0] > 0
-            if np.array_equal(found, target):
-                break  # nothing is left to correct
-    else:
-        raise ValueError(f"prompt {prompt!r}: expected one of {PROMPTS}.")
+    starts = {k: first_visible(target, MIN_AREA) for k, target in targets.items()}
+    return {k: t for k, t in starts.items() if t is not None and t <= len(targets[k]) - 3}
 
 
 @functools.lru_cache(maxsize=32)  # 5 MB each, wanted once per kind of prompt
@@ -199,13 +159,14 @@ def score_clips(
         starts = first_frames(targets)
         if not starts:
             continue
-        state = predictor.init_state(clip.frames_u8, max_objects=4)
+        tracking = OurSegmenter(predictor).open(clip.frames_u8)
         for k, start in starts.items():
-            give_prompt(predictor, state, start, k, targets[k][start], prompt)
+            first_prompt(prompt, targets[k][start], partial(tracking.prompt, start, k))
         masks = {k: np.zeros_like(targets[k]) for k in starts}
-        for t, ids, logits in predictor.propagate_in_video(state):
-            for k, logit in zip(ids, logits, strict=True):
-                masks[k][t] = logit[0] > 0
+        for t, found in tracking.propagate(min(starts.values())):
+            for k, mask in found.items():
+                masks[k][t] = mask
+        tracking.close()
         for k, start in starts.items():
             found = davis2017.score_frames(masks[k][start:], targets[k][start:])
             scores = davis2017.update(scores, f"clip_{seed}", k, found)

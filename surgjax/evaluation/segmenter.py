@@ -1,10 +1,10 @@
 """What a promptable video model must be able to do to be scored, ours or a peer's.
 
-Path:    VideoPredictor, or a peer's predictor in a few lines -> [Segmenter] -> interactive protocols
+Path:    VideoPredictor, or a peer's in a few lines -> [Segmenter] -> interactive protocols
 Axes:    frames uint8 [T, H, W, 3] RGB; masks bool [H, W].
 Units:   points_xy and box_xyxy in pixels of the frame, a box with its last pixel included; frames
          count from 0.
-Errors:  ValueError for a prompt without content.
+Errors:  ValueError for a prompt without content, a mask with clicks, or clicks without labels.
 Source:  ours; the calls are those of SAM 2's video predictor (add_new_points_or_box, add_new_mask,
          propagate_in_video).
 Differs: a prompt replaces what the object had on that frame, so whoever drives a model hands over
@@ -32,6 +32,11 @@ class Prompt:
     def __post_init__(self):
         if self.points_xy is None and self.box_xyxy is None and self.mask is None:
             raise ValueError("a prompt needs points, a box or a mask, found none of them.")
+        if self.mask is not None and (self.points_xy is not None or self.box_xyxy is not None):
+            raise ValueError("a mask is a prompt by itself, found points or a box beside it.")
+        points, labels = (0 if a is None else len(a) for a in (self.points_xy, self.labels))
+        if points != labels:
+            raise ValueError(f"every point needs a label, found {points} points, {labels} labels.")
 
 
 class Tracking(Protocol):

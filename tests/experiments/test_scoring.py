@@ -74,6 +74,16 @@ def test_a_perfect_predictor_scores_one_and_a_swollen_one_less():
 _clip = functools.cache(lambda seed, frames: generate_clip(seed, frames, config=PRESETS["simple"]))
 
 
+class OpenClip:
+    """What the predictor below remembers of a video."""
+
+    def __init__(self, labels):
+        self.labels, self.ids = labels, []
+
+    def close(self):
+        del self.labels
+
+
 class KnowingVideos:
     """Gives the clip's own masks, each object from its prompted frame on; `late` frames behind.
 
@@ -87,42 +97,39 @@ class KnowingVideos:
     def init_state(self, frames, max_objects):
         clips = (_clip(s + CLIP_OFFSET, len(frames)) for s in SEEDS)
         clip = next(c for c in clips if np.array_equal(c.frames_u8, frames))
-        return {"labels": clip.label_maps, "ids": [], "given": {}}
+        return OpenClip(clip.label_maps)
 
-    def _note(self, state, obj_id, prompt):
-        if obj_id not in state["ids"]:
-            state["ids"].append(obj_id)
-        state["given"].setdefault(obj_id, []).append(prompt)
+    def _answer(self, state, frame, obj_id, mask):
+        if obj_id not in state.ids:
+            state.ids.append(obj_id)
+        logits = np.full((len(state.ids), 1, *mask.shape), -1.0)
+        logits[state.ids.index(obj_id), 0][mask] = 1.0
+        return frame, state.ids, logits
 
     def add_new_mask(self, state, frame, obj_id, mask):
-        np.testing.assert_array_equal(mask, state["labels"][frame] == obj_id)
-        self._note(state, obj_id, "mask")
+        np.testing.assert_array_equal(mask, state.labels[frame] == obj_id)
+        return self._answer(state, frame, obj_id, mask)
 
-    def add_new_points_or_box(
-        self, state, frame, obj_id, points=None, labels=None, clear_old_points=True, box=None
-    ):
-        shown = state["labels"][frame] == obj_id
+    def add_new_points_or_box(self, state, frame, obj_id, points=None, labels=None, box=None):
+        shown = state.labels[frame] == obj_id
         if box is not None:
             np.testing.assert_array_equal(box, scoring.tight_box(shown))
-            return self._note(state, obj_id, "box")
-        before = len(state["given"].get(obj_id, ()))
-        assert clear_old_points == (before == 0)
-        ((x, y),), (label,) = points.astype(int), labels
-        self._note(state, obj_id, "click")
+            return self._answer(state, frame, obj_id, shown)
+        before = len(points) - 1  # all clicks so far are handed over
+        (x, y), label = points[-1].astype(int), labels[-1]
         self.clicks.append((int(label), bool(shown[y, x])))
         answer = shown.copy()
         if before == 0:
             answer[y:] = False
         elif before == 1:
             answer[~shown & scoring.fill_box(scoring.tight_box(shown), shown.shape)] = True
-        logits = np.full((len(state["ids"]), 1, *shown.shape), -1.0)
-        logits[state["ids"].index(obj_id), 0][answer] = 1.0
-        return frame, state["ids"], logits
+        return self._answer(state, frame, obj_id, answer)
 
-    def propagate_in_video(self, state):
-        for t in range(len(state["labels"])):
-            labels = state["labels"][max(0, t - self._late)]
-            yield t, state["ids"], np.stack([(labels == k)[None] - 0.5 for k in state["ids"]])
+    def propagate_in_video(self, state, start, reverse):
+        assert not reverse
+        for t in range(start, len(state.labels)):
+            labels = state.labels[max(0, t - self._late)]
+            yield t, state.ids, np.stack([(labels == k)[None] - 0.5 for k in state.ids])
 
 
 CLIP_SEEDS = range(SEEDS[0] + CLIP_OFFSET, SEEDS[-1] + CLIP_OFFSET + 1)
