@@ -56,7 +56,7 @@ def _preset(name: str, options: Options) -> object_scores.Preset:
     return preset
 
 
-def _object_rows(pair: Pair) -> tuple[dict[int, object_scores.FrameRows], dict[int, str]]:
+def object_rows(pair: Pair) -> tuple[dict[int, object_scores.FrameRows], dict[int, str]]:
     """Rows of every annotated frame, and the first file that holds each predicted id."""
     frames, seen = {}, {}
     if pair.target.objects or (pair.prediction and pair.prediction.objects):
@@ -77,7 +77,7 @@ def _object_rows(pair: Pair) -> tuple[dict[int, object_scores.FrameRows], dict[i
 
 def _score_objects(name: str) -> Callable[[Pair, Options], Scored]:
     def score(pair: Pair, options: Options) -> Scored:
-        frames, seen = _object_rows(pair)
+        frames, seen = object_rows(pair)
         known = {i for rows in frames.values() for i, row in rows.items() if row and row.in_target}
         notes = () if known else (f"the ground truth of {pair.name!r} shows no object",)
         if unknown := sorted(set(seen) - known):
