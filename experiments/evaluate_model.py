@@ -71,7 +71,7 @@ def _value(name: str, value: Any) -> Any:
 def options_from_flags() -> EvaluationOptions:
     """The config, or --davis_root alone, with what the other flags say."""
     if _CONFIG.value is not None:
-        options = model_options.from_config(_CONFIG.value)
+        options = model_options.from_config(_CONFIG.value.to_dict())
     elif _DAVIS.value:
         data = model_options.DavisData()
         options = EvaluationOptions(ModelOptions(), data)
@@ -92,7 +92,8 @@ def options_from_flags() -> EvaluationOptions:
         group = getattr(options, part)
         if not hasattr(group, name):
             raise ValueError(f"--{flag.name}: {type(group).__name__} has no such option.")
-        options = dataclasses.replace(options, **{part: dataclasses.replace(group, **{name: value})})
+        changed: Any = dataclasses.replace(group, **{name: value})
+        options = dataclasses.replace(options, **{part: changed})
     return options
 
 

@@ -143,4 +143,3 @@ def find_videos(options: DavisData) -> list[LabelledVideo]:
         fps = options.fps or rates.get(name, 0.0)
         videos.append(_video(name, frames, truth.sequences[name], options, fps))
     return sorted(videos, key=lambda video: video.name)
-

@@ -29,8 +29,8 @@ def check_output(output: str, data_folder: str) -> OutputFolder:
     entries = [e.name for e in path.iterdir() if e.name[0] != "."] if path.is_dir() else []
     if entries and video_results.RUN_FILE not in entries:
         raise OutputError(
-            f"--output {path} is not empty and holds no run to go on with ({sorted(entries)[0]}, no "
-            f"{video_results.RUN_FILE}); take another folder."
+            f"--output {path} is not empty and holds no run to go on with: {sorted(entries)[0]} is "
+            f"there, {video_results.RUN_FILE} is not. Take another folder."
         )
     return folder
 

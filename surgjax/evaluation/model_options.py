@@ -93,14 +93,12 @@ def _like(default: Any, value: Any, where: str) -> Any:
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not type(default):
-        raise ValueError(
-            f"config {where}: {type(default).__name__} expected, found {value!r}."
-        )
+        raise ValueError(f"config {where}: {type(default).__name__} expected, found {value!r}.")
     return value
 
 
 def from_config(config: Mapping[str, Any]) -> EvaluationOptions:
-    """The options of a config such as configs/evaluation/generated.py."""
+    """The options of a config such as configs/evaluation/generated.py, as nested dicts."""
     values = {name: config[name] for name in config if name != "system"}
     data = dict(values.pop("data", {}))
     kind = data.pop("kind", None)

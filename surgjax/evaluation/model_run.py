@@ -97,7 +97,11 @@ class _Shown:
     """Progress over all devices of this process."""
 
     def __init__(self, total: int, stop: threading.Event):
-        self._progress, self._lock, self._stop = Progress("evaluated", total), threading.Lock(), stop
+        self._progress, self._lock, self._stop = (
+            Progress("evaluated", total),
+            threading.Lock(),
+            stop,
+        )
         self._started = False
 
     def step(self) -> None:

@@ -85,9 +85,7 @@ class PreparedFrames(FrameSource):
 
     def __getitem__(self, frame_index: int) -> np.ndarray:
         frame_index = self._check_index(frame_index)
-        images, _, _ = self._prepared.read_frames(
-            self._split, self._entry, [frame_index], [False]
-        )
+        images, _, _ = self._prepared.read_frames(self._split, self._entry, [frame_index], [False])
         return images[0]
 
 
