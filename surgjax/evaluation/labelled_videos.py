@@ -71,9 +71,7 @@ class Truth:
                 f"at least {min_frames}."
             )
         if not self.shown:
-            raise MaskFolderError(
-                f"{self.files.folder}: no mask shows an object."
-            )
+            raise MaskFolderError(f"{self.files.folder}: no mask shows an object.")
 
     @property
     def shown(self) -> dict[int, tuple[int, ...]]:

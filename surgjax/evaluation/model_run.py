@@ -188,6 +188,7 @@ class Evaluation:
             if not video.is_checked:
                 self._check(video)
         if left:
+            video_results.write_run(self.output, self.settings)
             self._work(left, devices[: len(left)])
         share.wait("videos evaluated")
 

@@ -1,6 +1,6 @@
 """What a run keeps of each finished video, so that it can go on where it was stopped.
 
-Path:    model_run -> [check_run, write_result, read_result] -> OUTPUT/run.json, OUTPUT/results
+Path:    model_run -> [check_run, write_run, write_result, read_result] -> OUTPUT/run.json, OUTPUT/results
 Axes:    rows of object_scores: one for each annotated frame and object.
 Units:   frames count from 0 in the video; seconds of wall time.
 Errors:  ValueError naming file and setting where a folder holds results of another run, or of a
@@ -53,14 +53,12 @@ def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 
 def check_run(output: Path, settings: Mapping[str, Any]) -> None:
-    """Refuses a folder with results of other settings, naming what differs; writes run.json."""
+    """Refuses a folder with results of other settings, naming what differs."""
     path = output / RUN_FILE
-    if not path.exists():
-        if any((output / RESULTS).glob("*.json")):
-            raise ValueError(f"{path} is missing, but there are results of a run in {output}.")
-        with atomic_file(path) as temporary:
-            temporary.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+    if not any((output / RESULTS).glob("*.json")):
         return
+    if not path.exists():
+        raise ValueError(f"{path} is missing, but there are results of a run in {output}.")
     old, new = _flat(_read(path)), _flat(json.loads(json.dumps(settings)))
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key):
@@ -68,6 +66,12 @@ def check_run(output: Path, settings: Mapping[str, Any]) -> None:
                 f"--output {output} holds a run with {key} = {old.get(key)!r}, this one has "
                 f"{new.get(key)!r}: results of both would mix. Take another folder, or remove it."
             )
+
+
+def write_run(output: Path, settings: Mapping[str, Any]) -> None:
+    """Writes run.json."""
+    with atomic_file(output / RUN_FILE) as temporary:
+        temporary.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
 
 
 def _read(path: Path) -> dict[str, Any]:
