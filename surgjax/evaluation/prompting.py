@@ -74,7 +74,9 @@ def first_prompt(
     if not target.any():
         raise ValueError(f"prompt {kind!r}: the target does not show the object on this frame.")
     if clicks:
-        return add_clicks(clicks, target, None, ask, ignored=ignored)
+        prompted = add_clicks(clicks, target, None, ask, ignored=ignored)
+        assert prompted is not None  # the whole object is an error yet
+        return prompted
     if kind == "mask":
         prompt = Prompt(mask=target)
     else:
@@ -97,7 +99,8 @@ def add_clicks(
     mask is the answer so far (None: none yet, the first click is at the object's deepest place).
     before is what the object was told on this frame already: its clicks and its box are handed over
     again, as a prompt replaces the one before; a mask gives way to the clicks. Pixels that are
-    `ignored` are no error. Ends early where no error is left; None if there was none at all.
+    `ignored` (the target lies elsewhere) are no error. Ends early where no error is left; None if
+    there was none at all.
     """
     points, labels, box = [], [], None
     if before is not None:
@@ -108,7 +111,7 @@ def add_clicks(
     while added < number:
         found = np.zeros_like(target) if mask is None else mask
         if ignored is not None:
-            found = np.where(ignored, target, found)
+            found = found & ~ignored
         if np.array_equal(found, target):
             break
         point, label = center_click(found, target)
