@@ -1,6 +1,6 @@
 """What a run keeps of each finished video, so that it can go on where it was stopped.
 
-Path:    model_run -> [check_run, write_run, write_result, read_result] -> OUTPUT/run.json, OUTPUT/results
+Path:    model_run -> [check_run, write_result, read_result] -> OUTPUT/run.json, results
 Axes:    rows of object_scores: one for each annotated frame and object.
 Units:   frames count from 0 in the video; seconds of wall time.
 Errors:  ValueError naming file and setting where a folder holds results of another run, or of a
@@ -114,7 +114,8 @@ def read_result(output: Path, run: str, video: str) -> VideoResult | None:
             for frame in value.pop("rows")
         )
         prompted = {int(i): tuple(frames) for i, frames in value.pop("prompted").items()}
-        lists = {key: tuple(value.pop(key)) for key in ("stems", "annotated", "notes")}
-        return VideoResult(**value, **lists, rows=rows, prompted=prompted)
+        for key in ("stems", "annotated", "notes"):
+            value[key] = tuple(value[key])
+        return VideoResult(**value, rows=rows, prompted=prompted)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path}: not a result of format {FORMAT} ({error!r}).") from None

@@ -1,4 +1,4 @@
-"""A small folder in the layout of DAVIS, and a model without weights, for the tests of model runs."""
+"""A small folder in the layout of DAVIS, and a model without weights, for tests of model runs."""
 
 from pathlib import Path
 
