@@ -46,7 +46,8 @@ def run(
     share, run_options = share or Share(), options.run_options()
     folder = check_output(output, getattr(options.data, "folder", ""))
     videos = options.data.find()
-    model = model_options.open_model(options.model, may_overlap=options.per_object_png)
+    corrected = options.prompts.corrections(options.protocol) is not None
+    model = model_options.open_model(options.model, options.per_object_png, corrected)
     evaluation = Evaluation(output, videos, model, options.data.identity(), run_options)
     say(f"model: {model.name}; prompts: {options.prompts.stated()}")
     evaluation.track(share, devices, say)

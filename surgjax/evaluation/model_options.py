@@ -114,11 +114,12 @@ def from_config(config: Mapping[str, Any]) -> EvaluationOptions:
     return dataclasses.replace(plain, **parts)
 
 
-def open_model(options: ModelOptions, may_overlap: bool) -> Model:
+def open_model(options: ModelOptions, may_overlap: bool, corrected: bool = False) -> Model:
     """Reads the weights; a predictor is made later, on each device.
 
     `may_overlap`: masks of objects are kept as they are; else each pixel goes to the object with
-    the highest logit, as a palette PNG needs.
+    the highest logit, as a palette PNG needs. `corrected`: frames are prompted again after they
+    were tracked, for which the predictor keeps its records in a temporary file.
     """
     from surgjax.inference import VideoPredictor
     from surgjax.inference.weights import load_weights
@@ -133,7 +134,7 @@ def open_model(options: ModelOptions, may_overlap: bool) -> Model:
             config,
             options.precision,
             non_overlap_masks=not may_overlap,
-            keep_records=False,  # nothing is corrected after it was tracked
+            keep_records=corrected,
         )
         predictor.checkpoint_sha256 = sha256
         return OurSegmenter(predictor, config.name)

@@ -12,7 +12,7 @@ Differs: nothing to compare with. No time that was measured is in it, so a run t
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,9 @@ from surgjax.evaluation.folder_run import NOT_STATED
 from surgjax.evaluation.horizons import elapsed, per_horizon
 from surgjax.evaluation.model_run import MASKS, TRUTH, Evaluation
 from surgjax.evaluation.options import Options
-from surgjax.metrics.object_scores import PRESETS
+from surgjax.evaluation.video_results import VideoResult
+from surgjax.metrics import object_scores
+from surgjax.metrics.object_scores import PRESETS, Preset
 
 
 def build_report(
@@ -53,6 +55,8 @@ def build_report(
         )
     if len(unknown) < len(results):
         result["per_horizon"] = per_horizon(results, preset, options.horizons_s)
+    if options.prompts.corrections(options.protocol):
+        result["per_round"] = per_round(results, preset)
     by_name = {r.video: r for r in results}
     for row in result["tables"]["per_frame"]:
         r = by_name[row["sequence"]]
@@ -73,6 +77,17 @@ def build_report(
         "pairs": {video.name: evaluation.pair(video) for video in evaluation.videos},
         "prompted": {r.video: _prompted_stems(r) for r in results},
     }
+
+
+def per_round(results: Sequence[VideoResult], preset: Preset) -> list[dict[str, Any]]:
+    """Scores after each interactive round over all videos, and what had been spent by then."""
+    table = []
+    for number in range(max(len(r.rounds) for r in results)):
+        state = {(r.video, k): rows for r in results for k, rows in enumerate(r.rounds[number])}
+        found = object_scores.compute(state, preset)
+        spent = {n: sum(getattr(r, n)[number] for r in results) for n in ("clicks", "stops")}
+        table.append({"round": number + 1} | spent | {n: found[n] for n in ("J", "F", "JF")})
+    return table
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:

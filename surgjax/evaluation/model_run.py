@@ -22,8 +22,10 @@ from typing import Any
 import jax
 
 from surgjax.evaluation import folder_protocols, mask_folders, video_results
+from surgjax.evaluation.corrected_videos import Rounds, track_rounds
 from surgjax.evaluation.folder_protocols import PROTOCOLS
 from surgjax.evaluation.horizons import BOUNDS_S, check_bounds
+from surgjax.evaluation.interactive import Offline
 from surgjax.evaluation.labelled_videos import LabelledVideo, Truth
 from surgjax.evaluation.mask_folders import Pair, SequenceFiles
 from surgjax.evaluation.model_tracking import PromptOptions, track_video
@@ -114,14 +116,25 @@ class _Shown:
                 self._progress.restart()
             self._progress.step()
 
-    def skip(self, frames: int) -> None:
-        """Frames that will not be tracked."""
+    def settle(self, expected: int, tracked: int) -> None:
+        """A video is finished that took other frames than were expected of it."""
         with self._lock:
-            self._progress.total -= frames
+            self._progress.total += tracked - expected
 
     def finish(self) -> None:
         """The last line."""
         self._progress.finish()
+
+
+class _Counted:
+    """The frames of one video."""
+
+    def __init__(self, shown: _Shown):
+        self.count, self._shown = 0, shown
+
+    def __call__(self) -> None:
+        self.count += 1
+        self._shown.step()
 
 
 class Evaluation:
@@ -148,6 +161,7 @@ class Evaluation:
             "per_object_png": options.per_object_png,
         }
         self.run = video_results.digest(self.settings)
+        self._corrections = options.prompts.corrections(options.protocol)
 
     def result(self, video: LabelledVideo) -> VideoResult | None:
         """What is known of a video; None if it must be (or be again) tracked."""
@@ -203,10 +217,15 @@ class Evaluation:
             )
         truth.check(size, self.options.min_frames)
 
+    def _expected(self, video: LabelledVideo) -> int:
+        """Frames to track, at most."""
+        passes = self._corrections.rounds if isinstance(self._corrections, Offline) else 1
+        return passes * len(video.stems)
+
     def _work(self, videos: Sequence[LabelledVideo], devices: Sequence[Any]) -> None:
         """One worker for each device; the first error ends all of them."""
         left, stop = collections.deque(videos), threading.Event()
-        shown = _Shown(sum(len(video.stems) for video in videos), stop)
+        shown = _Shown(sum(map(self._expected, videos)), stop)
 
         def work(device: Any) -> None:
             with jax.default_device(device):
@@ -241,8 +260,6 @@ class Evaluation:
         with video.open_frames() as source:
             size = (source.height, source.width)
             truth.check(size, self.options.min_frames)
-            first = min(places[0] for places in truth.shown.values())
-            shown.skip(first)
             masks = PredictedMasks(
                 self.output / MASKS,
                 video.name,
@@ -251,18 +268,27 @@ class Evaluation:
                 size,
                 self.options.per_object_png,
             )
-            prompted = track_video(
-                segmenter, video, truth, source, self.options.prompts, masks, shown.step
-            )
+            arguments = (segmenter, video, truth, source)
+            tracked = _Counted(shown)
+            if self._corrections is None:
+                prompts = self.options.prompts
+                rounds = Rounds(track_video(*arguments, prompts, masks, tracked), (), (), (), ())
+            else:
+                rounds = track_rounds(*arguments, self._corrections, masks, tracked)
+            shown.settle(self._expected(video), tracked.count)
         rows, _ = folder_protocols.object_rows(self.pair(video, truth.files))
         result = VideoResult(
             video.name,
             video.stems,
             truth.annotated,
-            {i: tuple(frames) for i, frames in prompted.items()},
+            {i: tuple(frames) for i, frames in rounds.prompted.items()},
             video.fps,
             tuple(rows[k] for k in range(len(truth.annotated))),
-            seconds=time.monotonic() - begun,
+            rounds.notes,
+            rounds.rows,
+            rounds.clicks,
+            rounds.stops,
+            time.monotonic() - begun,
         )
         video_results.write_result(self.output, self.run, result)
 

@@ -14,13 +14,16 @@ Differs: there objects that appear later are tracked one by one and merged; here
 import dataclasses
 from collections.abc import Callable, Mapping
 
+from surgjax.evaluation.interactive import Offline, Online
 from surgjax.evaluation.labelled_videos import LabelledVideo, Truth
 from surgjax.evaluation.predicted_masks import PredictedMasks
+from surgjax.evaluation.prompted_run import Start
 from surgjax.evaluation.prompting import clicks_of, first_prompt
 from surgjax.evaluation.segmenter import Segmenter
 from surgjax.inference.frame_source import FrameSource
 
 Prompted = dict[int, list[int]]  # object id -> the frames on which it was prompted
+ROUNDS = ("offline", "online")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,15 +32,35 @@ class PromptOptions:
 
     kind: str = "mask"  # or box, 1-click, 3-click, 5-click: on the first frame that shows an object
     use_all_masks: bool = False  # on every annotated frame that shows it
+    # Kinds offline and online: a simulated user corrects the masks; see `interactive`.
+    start: str = "3-click"  # on the first frame that shows an object
+    rounds: int = 8  # passes (offline), or prompted frames of each object at most (online)
+    clicks: int = 3  # on each corrected frame, at most
+    threshold: float = 0.75  # of IoU, below which the user stops (online)
 
     def check(self) -> None:
         """Refuses a kind that is not known."""
-        clicks_of(self.kind)
+        if self.kind in ROUNDS:
+            self.corrections("davis17")
+        else:
+            clicks_of(self.kind)
         if self.use_all_masks and self.kind != "mask":
             raise ValueError(f"--use_all_masks: prompts are {self.kind!r}, not masks.")
 
+    def corrections(self, preset: str) -> Offline | Online | None:
+        """The interactive protocol; None for objects that are prompted once."""
+        if self.kind not in ROUNDS:
+            return None
+        start = Start(self.start, preset, together=True)
+        if self.kind == "offline":
+            return Offline(start, self.rounds, self.clicks)
+        return Online(start, self.threshold, self.rounds, self.clicks)
+
     def stated(self) -> str:
         """The prompt source, for every report."""
+        if self.kind in ROUNDS:
+            what = f"{self.start} at first, up to {self.clicks} clicks on each corrected frame"
+            return f"simulated from ground truth, {self.kind}: {what}, {self.rounds} rounds at most"
         if self.use_all_masks:
             return "ground truth mask on every annotated frame"
         what = {"mask": "mask", "box": "box around its mask"}.get(self.kind, self.kind)

@@ -19,7 +19,15 @@ from typing import Any
 from surgjax.inference.mask_writer import write_file
 from surgjax.inference.output_folder import OutputFolder
 
-TABLES = ("per_object", "per_horizon", "per_sequence", "per_class", "per_label", "per_frame")
+TABLES = (
+    "per_object",
+    "per_horizon",
+    "per_round",
+    "per_sequence",
+    "per_class",
+    "per_label",
+    "per_frame",
+)
 FILES = ("report.json", "report.html", "summary.csv", *(f"{name}.csv" for name in TABLES))
 
 

@@ -12,7 +12,7 @@ Differs: numbers are written in full, so scores from files are those from memory
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,10 @@ class VideoResult:
     fps: float
     rows: tuple[FrameRows, ...]  # for each annotated frame
     notes: tuple[str, ...] = ()
+    # Interactive rounds: the rows of each, and what had been spent by then.
+    rounds: tuple[tuple[FrameRows, ...], ...] = ()
+    clicks: tuple[int, ...] = ()
+    stops: tuple[int, ...] = ()
     seconds: float = 0.0  # of tracking and scoring
 
 
@@ -91,13 +95,24 @@ def result_path(output: Path, video: str) -> Path:
 
 def write_result(output: Path, run: str, result: VideoResult) -> None:
     """Writes one finished video, whole or not at all; `run` is the digest of the settings."""
-    rows = [{str(i): row for i, row in frame.items()} for frame in result.rows]
     prompted = {str(i): frames for i, frames in result.prompted.items()}
     value = {"format": FORMAT, "run": run} | dataclasses.asdict(
-        dataclasses.replace(result, rows=(), prompted={})
+        dataclasses.replace(result, rows=(), rounds=(), prompted={})
     )
+    value |= {"prompted": prompted, "rows": _listed(result.rows)}
+    value |= {"rounds": [_listed(rows) for rows in result.rounds]}
     with atomic_file(result_path(output, result.video)) as temporary:
-        temporary.write_text(json.dumps(value | {"prompted": prompted, "rows": rows}) + "\n")
+        temporary.write_text(json.dumps(value) + "\n")
+
+
+def _listed(rows: Sequence[FrameRows]) -> list[dict[str, Row | None]]:
+    return [{str(i): row for i, row in frame.items()} for frame in rows]
+
+
+def _unlisted(value: Sequence[Mapping[str, Any]]) -> tuple[FrameRows, ...]:
+    return tuple(
+        {int(i): None if row is None else Row(*row) for i, row in frame.items()} for frame in value
+    )
 
 
 def read_result(output: Path, run: str, video: str) -> VideoResult | None:
@@ -109,12 +124,10 @@ def read_result(output: Path, run: str, video: str) -> VideoResult | None:
     if (value.pop("format", None), value.pop("run", None)) != (FORMAT, run):
         raise ValueError(f"{path}: a result of another run; remove {path.parent.parent}.")
     try:
-        rows = tuple(
-            {int(i): None if row is None else Row(*row) for i, row in frame.items()}
-            for frame in value.pop("rows")
-        )
+        rows = _unlisted(value.pop("rows"))
+        value["rounds"] = tuple(_unlisted(each) for each in value["rounds"])
         prompted = {int(i): tuple(frames) for i, frames in value.pop("prompted").items()}
-        for key in ("stems", "annotated", "notes"):
+        for key in ("stems", "annotated", "notes", "clicks", "stops"):
             value[key] = tuple(value[key])
         return VideoResult(**value, rows=rows, prompted=prompted)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
