@@ -3,7 +3,7 @@
 Path:    LabelledVideo, Truth, Segmenter -> [track_rounds] -> predicted_masks, rows of each round
 Axes:    label maps uint8 (H, W); masks bool (H, W).
 Units:   frames count from 0, rounds from 1.
-Errors:  MaskFolderError for ground truth in folders of objects; what protocol and model raise.
+Errors:  what protocol and model raise; ground truth must be label maps, no folders of objects.
 Source:  `interactive`, whose rounds these are.
 Differs: all objects share a pass. Ours never see each other, so that their masks are those of
          passes apart; a model whose objects compete is corrected together.
@@ -17,7 +17,7 @@ import numpy as np
 from surgjax.evaluation.annotated_video import AnnotatedVideo
 from surgjax.evaluation.interactive import Offline, Online, run_offline, run_online
 from surgjax.evaluation.labelled_videos import LabelledVideo, Truth
-from surgjax.evaluation.mask_folders import MaskFolderError, read_label_file
+from surgjax.evaluation.mask_folders import read_label_file
 from surgjax.evaluation.predicted_masks import PredictedMasks
 from surgjax.evaluation.segmenter import Masks, Prompt, Segmenter, Tracking
 from surgjax.inference.frame_source import FrameSource
@@ -85,11 +85,6 @@ def track_rounds(
     tracked: Callable[[], None] = lambda: None,
 ) -> Rounds:
     """Plays all rounds of a video; `settings.start.together` must be on."""
-    if truth.files.objects:
-        raise MaskFolderError(
-            f"{truth.files.folder}: a folder of masks for each object; interactive rounds need "
-            "label maps."
-        )
     label_maps = {
         t: read_label_file(truth.files.frames[video.stems[t]]).label_map for t in truth.annotated
     }

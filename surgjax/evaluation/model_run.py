@@ -157,7 +157,7 @@ class Evaluation:
         self.settings = {
             "model": dict(model.identity),
             "data": dict(data),
-            "prompts": dataclasses.asdict(options.prompts),
+            "prompts": options.prompts.identity(options.protocol),
             "per_object_png": options.per_object_png,
         }
         self.run = video_results.digest(self.settings)
@@ -210,6 +210,11 @@ class Evaluation:
         with video.open_frames() as source:
             size = (source.height, source.width)
         truth = Truth(video, video.open_truth(self.output / TRUTH))
+        if truth.files.objects and self._corrections is not None:
+            raise mask_folders.MaskFolderError(
+                f"{truth.files.folder}: a folder of masks for each object; interactive rounds need "
+                "label maps."
+            )
         if truth.files.objects and not self.options.per_object_png:
             raise mask_folders.MaskFolderError(
                 f"{truth.files.folder}: a folder of masks for each object; masks may overlap, and "

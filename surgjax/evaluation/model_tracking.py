@@ -13,6 +13,7 @@ Differs: there objects that appear later are tracked one by one and merged; here
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from surgjax.evaluation.interactive import Offline, Online
 from surgjax.evaluation.labelled_videos import LabelledVideo, Truth
@@ -55,6 +56,13 @@ class PromptOptions:
         if self.kind == "offline":
             return Offline(start, self.rounds, self.clicks)
         return Online(start, self.threshold, self.rounds, self.clicks)
+
+    def identity(self, preset: str) -> dict[str, Any]:
+        """What masks depend on; of rounds also the preset, which decides who may start late."""
+        if self.kind not in ROUNDS:
+            return {"kind": self.kind, "use_all_masks": self.use_all_masks}
+        names = ["kind", "start", "rounds", "clicks"] + ["threshold"] * (self.kind == "online")
+        return {name: getattr(self, name) for name in names} | {"preset": preset}
 
     def stated(self) -> str:
         """The prompt source, for every report."""

@@ -194,6 +194,52 @@ def test_all_masks_are_prompts_where_asked(davis, tmp_path):
     assert all(row["frames"] == 0 for row in report["per_horizon"])
 
 
+def test_offline_rounds_mend_the_worst_frame_and_leave_the_masks_of_the_last(davis, tmp_path):
+    segmenter, out = Still(answers={"a": truth(), "b": truth(0, 4)}), tmp_path / "out"
+    options = PromptOptions("offline", start="mask", rounds=3, clicks=1)
+    evaluation = _evaluation(out, davis, segmenter, prompts=options, protocol="resurg")
+    evaluation.track(say=_quiet)
+    assert [p for p in segmenter.prompts if p[0] == "a"] == [
+        ("a", 0, 1), ("a", 2, 2), ("a", 4, 1), ("a", 3, 1),
+    ]  # fmt: skip
+    report = _finish(evaluation, out)
+    shifted = {s: (10 - s) / (10 + s) for s in (0, 2, 4, 6, 8)}
+    means = [
+        [np.mean([shifted[s] for s in shifts]) for shifts in objects]
+        for objects in (
+            [(0, 2, 4, 6, 8), (0,), (0, 2, 4, 6), (0,)],
+            [(0, 2, 4, 6, 0), (0,), (0, 2, 4, 0), (0,)],
+            [(0, 2, 4, 0, 0), (0,), (0, 2, 0, 0), (0,)],
+        )
+    ]
+    rounds = report["per_round"]
+    assert [r["J"] for r in rounds] == pytest.approx([np.mean(each) for each in means])
+    assert report["J"] == rounds[-1]["J"]  # the masks on disk are those of the last round
+    assert [(r["clicks"], r["stops"]) for r in rounds] == [(0, 0), (2, 2), (4, 4)]
+    np.testing.assert_array_equal(read_palette_png(out / "masks" / "a" / "00003.png"), truth()[3])
+    again = _evaluation(out, davis, Still(), prompts=options, protocol="resurg")
+    again.track(say=_quiet)
+    np.testing.assert_equal(model_report.build_report(again)["per_round"], rounds)
+    with pytest.raises(ValueError, match="prompts.preset = 'resurg', this one has 'sav'"):
+        _evaluation(out, davis, prompts=options, protocol="sav").track(say=_quiet)
+
+
+def test_online_rounds_stop_where_the_score_falls(davis, tmp_path):
+    segmenter, out = Still(answers={"a": truth(), "b": truth(0, 4)}), tmp_path / "out"
+    options = PromptOptions("online", start="mask", threshold=0.6, rounds=2, clicks=1)
+    evaluation = _evaluation(out, davis, segmenter, prompts=options, protocol="resurg")
+    evaluation.track(say=_quiet)
+    # A shift by 2 has IoU 0.67, one by 4 has 0.43: frame 2 is corrected, and no later one.
+    assert [p for p in segmenter.prompts if p[:1] + p[2:] == ("a", 1)] == [("a", 0, 1), ("a", 2, 1)]
+    report = model_report.build_report(evaluation)
+    assert report["per_round"] == [
+        {"round": 1, "clicks": 2, "stops": 2, "J": report["J"], "F": report["F"],
+         "JF": report["JF"]}
+    ]  # fmt: skip
+    assert [r["seconds_since_prompt"] for r in report["tables"]["per_frame"]
+            if (r["sequence"], r["object"]) == ("a", 1)] == [0, 0.5, 0, 0.5, 1]  # fmt: skip
+
+
 def test_horizons_by_hand():
     bad, good = Row(0.2, 0.4, 0.3, True, True), Row(0.8, 0.6, 0.9, True, True)
     result = VideoResult(

@@ -43,8 +43,9 @@ class Still:
 
     name = "still"
 
-    def __init__(self, fail_on: str = ""):
+    def __init__(self, fail_on: str = "", answers=None):
         self.fail_on, self.opened, self.prompts = fail_on, [], []
+        self.answers = answers  # video -> label maps: what it finds when it is clicked at
 
     def open(self, frames):
         name = Path(frames.path).name
@@ -58,8 +59,11 @@ class _StillTracking:
 
     def prompt(self, frame, object_id, prompt):
         self.owner.prompts.append((self.name, frame, object_id))
-        self.masks.setdefault(object_id, {})[frame] = prompt.mask
-        return prompt.mask
+        mask = prompt.mask
+        if mask is None:
+            mask = self.owner.answers[self.name][frame] == object_id
+        self.masks.setdefault(object_id, {})[frame] = mask
+        return mask
 
     def propagate(self, start, reverse=False):
         for t in range(start, len(self.frames)):
