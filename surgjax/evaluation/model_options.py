@@ -77,13 +77,12 @@ def _build(cls: type, values: Any, where: str) -> Any:
         raise ValueError(f"config {where}: a group of values expected, found {values!r}.")
     defaults = {field.name: field for field in dataclasses.fields(cls)}
     made = {}
+    place = f"config {where}." if where else "config "
     for name, value in values.items():
         if name not in defaults:
-            raise ValueError(
-                f"config {where}.{name}: not known; expected of {', '.join(defaults)}."
-            )
+            raise ValueError(f"{place}{name}: not known; expected of {', '.join(defaults)}.")
         default = getattr(cls(), name)
-        made[name] = _like(default, value, f"{where}.{name}")
+        made[name] = _like(default, value, f"{place}{name}")
     return cls(**made)
 
 
@@ -93,7 +92,7 @@ def _like(default: Any, value: Any, where: str) -> Any:
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not type(default):
-        raise ValueError(f"config {where}: {type(default).__name__} expected, found {value!r}.")
+        raise ValueError(f"{where}: {type(default).__name__} expected, found {value!r}.")
     return value
 
 
