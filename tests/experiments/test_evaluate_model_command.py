@@ -31,10 +31,8 @@ def test_bad_input_is_one_message_and_writes_nothing(tmp_path):
     (davis / "Annotations" / "b" / "00000.png").unlink()
     cases = {
         (): "--config=FILE of configs/evaluation, or --davis_root=DIR, is missing",
-        (f"--davis_root={davis}", "--horizons_s=1,x"): "--horizons_s 1,x: numbers expected",
         (f"--davis_root={davis}",): "Annotations/b: the first frame of 'b', 00000, has no mask",
         (DEBUG, f"--davis_root={davis}"): "--davis_root: the config's data are of another kind",
-        (DEBUG, "--late_start"): "--late_start: GeneratedData has no such option",
     }
     for arguments, message in cases.items():
         status, _, errors = _run(*arguments, f"--output={output}")
