@@ -62,6 +62,7 @@ def _settings(report: Mapping[str, Any]) -> str:
     values = {"protocol": report["protocol"], "preset": report["preset"]}
     values |= {"prompts": report["prompt_source"], "split": report["split"]}
     values |= {name: value for name, value in report["settings"].items() if value is not None}
+    values |= report.get("run", {})
     values |= {"predictions": report["predictions"], "ground truth": report["ground_truth"] or "–"}
     rows = "".join(
         f"<tr><th class=text>{escape(k)}</th><td class=text>{escape(str(v))}</td></tr>"
@@ -144,15 +145,22 @@ def _picture(pixels: Any) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _sheet(report: Mapping[str, Any], frames: str | None) -> str:
-    """Pictures of the worst scored frames, the worst of each object first."""
+def _pairs(report: Mapping[str, Any]) -> Mapping[str, mask_folders.Pair]:
+    """The files that were scored, of every sequence."""
+    if "pairs" in report:
+        return report["pairs"]
     folders = [
         mask_folders.find_sequences(report[key], f"--{key}")
         for key in ("predictions", "ground_truth")
     ]
     missing = report["settings"]["missing"]
-    listed_pairs, _ = mask_folders.pair_sequences(folders[0], folders[1], missing)
-    pairs = {pair.name: pair for pair in listed_pairs}
+    pairs, _ = mask_folders.pair_sequences(folders[0], folders[1], missing)
+    return {pair.name: pair for pair in pairs}
+
+
+def _sheet(report: Mapping[str, Any], frames: worst_frames.Frames) -> str:
+    """Pictures of the worst scored frames, the worst of each object first."""
+    pairs = _pairs(report)
     listed = {(row["sequence"], row["object"]) for row in report["per_object"]}
     rows = [
         row
@@ -180,13 +188,14 @@ def build_page(
     *,
     others: Mapping[str, Mapping[str, Any]] | None = None,
     prompted: Mapping[str, Sequence[str]] | None = None,
-    frames: str | None = None,
+    frames: worst_frames.Frames = None,
     name: str = "this run",
 ) -> str:
     """The page of a report of `score_folders`.
 
     `others`: name -> report of earlier runs to compare with. `prompted`: sequence -> stems of
-    prompted frames. `frames`: folder of images to draw the worst frames over.
+    prompted frames. `frames`: folder of images to draw the worst frames over, or what gives the
+    image of a sequence and stem.
     """
     scores = [{"measure": key, "score": value} for key, value in measures(report).items()]
     parts = ["<h2>Scores</h2>", _table(scores, "scores")]

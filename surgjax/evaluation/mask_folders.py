@@ -74,8 +74,8 @@ def _entries(folder: Path) -> tuple[dict[str, Path], list[Path]]:
         raise MaskFolderError(str(error)) from None
 
 
-def _sequence(folder: Path, name: str) -> SequenceFiles | None:
-    """None if there is no PNG, neither in the folder nor in folders of objects."""
+def find_sequence(folder: Path, name: str) -> SequenceFiles | None:
+    """The PNGs of one sequence; None if there are none, neither here nor in folders of objects."""
     frames, folders = _entries(folder)
     if frames:
         return SequenceFiles(name, folder, frames, {})
@@ -90,7 +90,7 @@ def find_sequences(path: str | Path, flag: str) -> Folder:
     if not root.is_dir():
         raise MaskFolderError(f"{flag} {root}: no such folder.")
     frames, folders = _entries(root)
-    sequences = {f.name: _sequence(f, f.name) for f in folders}
+    sequences = {f.name: find_sequence(f, f.name) for f in folders}
     found = {name: files for name, files in sequences.items() if files is not None}
     if frames and found:
         raise MaskFolderError(

@@ -19,7 +19,15 @@ from typing import Any
 from surgjax.inference.mask_writer import write_file
 from surgjax.inference.output_folder import OutputFolder
 
-TABLES = ("per_object", "per_sequence", "per_class", "per_label", "per_frame")
+TABLES = (
+    "per_object",
+    "per_horizon",
+    "per_round",
+    "per_sequence",
+    "per_class",
+    "per_label",
+    "per_frame",
+)
 FILES = ("report.json", "report.html", "summary.csv", *(f"{name}.csv" for name in TABLES))
 
 
@@ -67,7 +75,8 @@ def write_report(
     report = dict(report)
     tables = {name: report[name] for name in TABLES if report.get(name)}
     tables |= report.pop("tables", {})
-    report.pop("stems", None)
+    for name in ("stems", "pairs", "prompted"):
+        report.pop(name, None)
     folder = output.open()
     try:
         data = json.dumps(_without_nan(report), indent=2, allow_nan=False) + "\n"
@@ -114,6 +123,7 @@ def summary_text(report: Mapping[str, Any], max_rows: int = 30) -> str:
         f"protocol: {report['protocol']}   preset: {report['preset']}",
         f"prompts: {report['prompt_source']}   split: {report['split']}",
         f"settings: {settings or 'none'}",
+        *([f"model: {report['run']['model']}"] if "run" in report else []),
         *(f"note: {note}" for note in report["notes"]),
         "",
     ]
@@ -125,5 +135,7 @@ def summary_text(report: Mapping[str, Any], max_rows: int = 30) -> str:
                 lines.append(f"... {len(rows) - max_rows} more in {name}.csv")
             lines.append("")
             break
+    if rows := report.get("per_horizon"):
+        lines += ["by seconds since the prompt", text_table(rows), ""]
     lines += [f"{name:<20} {_number(value)}" for name, value in measures(report).items()]
     return "\n".join(lines)

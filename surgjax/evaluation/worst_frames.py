@@ -8,7 +8,7 @@ Source:  colours of Okabe and Ito, Color Universal Design (2008).
 Differs: nothing to compare with.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from surgjax.inference.image_files import FOLDER_SUFFIXES, read_image
 
 RIGHT, MISSED, FALSE = (86, 180, 233), (230, 159, 0), (204, 121, 167)
 _WIDTH = 360
+# A folder, or (sequence, stem) -> image, uint8 (H, W, 3).
+Frames = str | Callable[[str, str], np.ndarray] | None
 
 
 def worst_rows(rows: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
@@ -44,10 +46,12 @@ def _mask(side: SequenceFiles | None, object_id: int, stem: str) -> np.ndarray |
     return file.label_map > 0 if side.objects else file.label_map == object_id
 
 
-def find_frame(folder: str | None, sequence: SequenceFiles, stem: str) -> np.ndarray | None:
+def find_frame(folder: Frames, sequence: SequenceFiles, stem: str) -> np.ndarray | None:
     """The image of a frame: FOLDER/SEQUENCE/STEM.jpg or .png, without SEQUENCE for a flat one."""
     if folder is None:
         return None
+    if callable(folder):
+        return folder(sequence.name, stem)
     root = Path(folder) if sequence.is_flat else Path(folder) / sequence.name
     for suffix in FOLDER_SUFFIXES:
         if (path := root / f"{stem}{suffix}").is_file():
@@ -55,7 +59,7 @@ def find_frame(folder: str | None, sequence: SequenceFiles, stem: str) -> np.nda
     return None
 
 
-def draw(pair: Pair, object_id: int, stem: str, frames: str | None = None) -> np.ndarray:
+def draw(pair: Pair, object_id: int, stem: str, frames: Frames = None) -> np.ndarray:
     """What was found, missed and falsely found of an object, over the frame if it is there."""
     truth, found = (_mask(side, object_id, stem) for side in (pair.target, pair.prediction))
     shape = next(mask.shape for mask in (truth, found) if mask is not None)

@@ -98,21 +98,22 @@ def merge(first: State, second: State) -> State:
     return {**first, **second}
 
 
-def _kept_frames(rows: Sequence[Row], preset: Preset, video: str) -> list[Row]:
-    """The rows that count; none if the preset leaves the object out."""
+def kept_frames(rows: Sequence[Row], preset: Preset, video: str) -> range:
+    """Which of an object's rows count; empty if the preset leaves the object out."""
+    first, stop = 0, len(rows)
     if preset.drop_first_and_last:
         if len(rows) < 3:
             raise ValueError(
                 f"Video {video!r} has {len(rows)} annotated frames; {preset.name} drops the first "
                 "and the last, so at least 3 are needed."
             )
-        rows = rows[1:-1]
+        first, stop = 1, len(rows) - 1
     if preset.from_first_appearance:
-        shown = [row.in_target or row.in_mask for row in rows]
-        rows = rows[shown.index(True) :] if any(shown) else []
-        if not any(row.in_target for row in rows):
-            return []  # not in the ground truth: the reference does not list it either
-    return list(rows)
+        shown = [row.in_target or row.in_mask for row in rows[first:stop]]
+        first = first + shown.index(True) if any(shown) else stop
+        if not any(row.in_target for row in rows[first:stop]):
+            return range(0)  # not in the ground truth: the reference does not list it either
+    return range(first, stop)
 
 
 def _object_ids(frames: Sequence[FrameRows], literal: bool) -> list[int]:
@@ -163,8 +164,9 @@ def compute(state: State, preset: Preset, literal: bool = False) -> dict[str, An
         objects = []
         for object_id in _object_ids(frames, literal):
             rows = [rows.get(object_id, ABSENT) for rows in frames]
-            if kept := _kept_frames([row for row in rows if row], preset, video):
-                found = _object_result(kept, literal)
+            rows = [row for row in rows if row]
+            if kept := kept_frames(rows, preset, video):
+                found = _object_result(rows[kept.start : kept.stop], literal)
                 objects.append({"sequence": video, "object": object_id} | found)
             else:
                 left_out.append((video, object_id))

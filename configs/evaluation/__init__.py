@@ -1,0 +1,1 @@
+"""What is evaluated by experiments.evaluate_model."""
