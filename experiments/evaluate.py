@@ -8,12 +8,12 @@ Both are flat folders of palette PNGs (one sequence) or folders of sequences; fi
 `surgjax.evaluation` does the work.
 """
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from absl import app, flags
 
+from experiments.command import command
 from surgjax.evaluation import html_report, report_files
 from surgjax.evaluation.folder_protocols import PROTOCOLS
 from surgjax.evaluation.folder_run import NOT_STATED, score_folders
@@ -77,14 +77,8 @@ def run() -> None:
 
 def main(argv: list[str]) -> None:
     """Parses flags; bad input ends in one message and exit status 1."""
-    try:
-        if len(argv) > 1:
-            raise ValueError(f"unexpected argument {argv[1]}; flags are --name=value.")
+    with command("evaluate", argv):
         run()
-    except (ValueError, OSError) as error:
-        sys.exit(f"evaluate: {error}")
-    except KeyboardInterrupt:
-        sys.exit("evaluate: interrupted.")
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ Run again, it goes on after the last finished video. `surgjax.evaluation` does t
 """
 
 import dataclasses
-import sys
 from typing import Any
 
 from absl import app, flags
 from ml_collections import config_flags
 
 from experiments import process_flags
+from experiments.command import command
 from surgjax.evaluation import evaluate_model, model_options
 from surgjax.evaluation.model_options import EvaluationOptions, ModelOptions
 from surgjax.evaluation.model_run import Share
@@ -99,9 +99,11 @@ def options_from_flags() -> EvaluationOptions:
 
 def main(argv: list[str]) -> None:
     """Parses flags; bad input ends in one message and exit status 1."""
-    try:
-        if len(argv) > 1:
-            raise ValueError(f"unexpected argument {argv[1]}; flags are --name=value.")
+    with command(
+        "evaluate_model",
+        argv,
+        interrupted="interrupted; the same command goes on after the last video.",
+    ):
         options = options_from_flags()
         options.run_options()
         processes = process_flags.start()
@@ -113,10 +115,6 @@ def main(argv: list[str]) -> None:
                 distributed.wait_for_all(what, timeout_s=14 * 86400)
 
         evaluate_model.run(options, _OUTPUT.value, Share(processes.index, processes.count, wait))
-    except (ValueError, OSError) as error:
-        sys.exit(f"evaluate_model: {error}")
-    except KeyboardInterrupt:
-        sys.exit("evaluate_model: interrupted; the same command goes on after the last video.")
 
 
 if __name__ == "__main__":

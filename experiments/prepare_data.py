@@ -15,6 +15,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
+from experiments.command import command
 from experiments.data_preparation import PrepareOptions, run
 
 flags.DEFINE_string("dataset", None, "NAME or NAME/CONFIG; --list names them.")
@@ -33,16 +34,15 @@ flags.DEFINE_integer("jobs", os.cpu_count() or 1, "Processes.", lower_bound=1)
 def main(argv: list[str]) -> None:
     """Parses flags; bad input ends in one message and exit status 1."""
     logging.set_verbosity(logging.ERROR)  # TFDS warns of every config that is not in its class
-    try:
-        if len(argv) > 1:
-            raise ValueError(f"unexpected argument {argv[1]}; flags are --name=value.")
+    with command(
+        "prepare_data",
+        argv,
+        errors=(RuntimeError,),
+        interrupted="interrupted; what is built is kept, run again to go on.",
+    ):
         names = [field.name for field in dataclasses.fields(PrepareOptions)]
         values: dict[str, Any] = {name: flags.FLAGS[name].value for name in names}
         sys.exit(run(PrepareOptions(**values)))
-    except (ValueError, OSError, RuntimeError) as error:
-        sys.exit(f"prepare_data: {error}")
-    except KeyboardInterrupt:
-        sys.exit("prepare_data: interrupted; what is built is kept, run again to go on.")
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ A run that stopped goes on when the command is repeated. `surgjax.evaluation` do
 """
 
 import functools
-import sys
 
 from absl import app, flags
 
+from experiments.command import command
 from surgjax.evaluation import robustness_page, robustness_tables
 from surgjax.evaluation.our_segmenter import OurSegmenter
 from surgjax.evaluation.robustness_cases import GENERATED, Cases, generate, open_folder
@@ -89,14 +89,8 @@ def evaluate() -> None:
 
 def main(argv: list[str]) -> None:
     """Parses flags; bad input ends in one message and exit status 1."""
-    try:
-        if len(argv) > 1:
-            raise ValueError(f"unexpected argument {argv[1]}; flags are --name=value.")
+    with command("robustness", argv, interrupted="interrupted; the same command goes on."):
         evaluate()
-    except (ValueError, OSError) as error:
-        sys.exit(f"robustness: {error}")
-    except KeyboardInterrupt:
-        sys.exit("robustness: interrupted; the same command goes on.")
 
 
 if __name__ == "__main__":

@@ -6,11 +6,11 @@ Without --model and --checkpoint the bundled nano is used. `experiments.everythi
 """
 
 import dataclasses
-import sys
 from typing import Any
 
 from absl import app, flags
 
+from experiments.command import command
 from experiments.everything import EverythingOptions, run
 from experiments.tracking import MODELS, PRECISIONS
 from surgjax.inference.devices import DeviceError
@@ -42,16 +42,10 @@ flags.DEFINE_bool("random_weights", False, "Untrained weights, to try the comman
 
 def main(argv: list[str]) -> None:
     """Parses flags; bad input ends in one message and exit status 1."""
-    try:
-        if len(argv) > 1:
-            raise ValueError(f"unexpected argument {argv[1]}; flags are --name=value.")
+    with command("segment_everything", argv, errors=(DeviceError,)):
         names = [field.name for field in dataclasses.fields(EverythingOptions)]
         values: dict[str, Any] = {name: flags.FLAGS[name].value for name in names}
         run(EverythingOptions(**values))
-    except (ValueError, OSError, DeviceError) as error:
-        sys.exit(f"segment_everything: {error}")
-    except KeyboardInterrupt:
-        sys.exit("segment_everything: interrupted.")
 
 
 if __name__ == "__main__":

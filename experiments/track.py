@@ -6,11 +6,11 @@ Without --model and --checkpoint the bundled nano is used. `experiments.tracking
 """
 
 import dataclasses
-import sys
 from typing import Any
 
 from absl import app, flags
 
+from experiments.command import command
 from experiments.tracking import DIRECTIONS, MODELS, PRECISIONS, TrackOptions, TrackStopped, run
 from surgjax.inference.devices import DeviceError
 
@@ -31,16 +31,10 @@ flags.DEFINE_bool("random_weights", False, "Untrained weights, to try the comman
 
 def main(argv: list[str]) -> None:
     """Parses flags; bad input ends in one message and exit status 1."""
-    try:
-        if len(argv) > 1:
-            raise ValueError(f"unexpected argument {argv[1]}; flags are --name=value.")
+    with command("track", argv, errors=(DeviceError, TrackStopped)):
         names = [field.name for field in dataclasses.fields(TrackOptions)]
         values: dict[str, Any] = {name: flags.FLAGS[name].value for name in names}
         run(TrackOptions(**values))
-    except (ValueError, OSError, DeviceError, TrackStopped) as error:
-        sys.exit(f"track: {error}")
-    except KeyboardInterrupt:
-        sys.exit("track: interrupted.")
 
 
 if __name__ == "__main__":
