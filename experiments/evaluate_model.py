@@ -24,6 +24,7 @@ from surgjax.train import distributed
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for masks and reports.", required=True)
 _DAVIS = flags.DEFINE_string("davis_root", None, "Folder with JPEGImages and Annotations.")
+_COMPARE = flags.DEFINE_list("compare", [], "Folders of earlier reports, for report.html.")
 # What a flag sets in the options; without it, the config's value or the default counts.
 _SET = {
     "checkpoint": ("model", flags.DEFINE_string("checkpoint", None, "File, folder, or nano.")),
@@ -114,7 +115,8 @@ def main(argv: list[str]) -> None:
             if processes.count > 1:  # a share may take much longer than another
                 distributed.wait_for_all(what, timeout_s=14 * 86400)
 
-        evaluate_model.run(options, _OUTPUT.value, Share(processes.index, processes.count, wait))
+        share = Share(processes.index, processes.count, wait)
+        evaluate_model.run(options, _OUTPUT.value, share, compare=_COMPARE.value)
 
 
 if __name__ == "__main__":

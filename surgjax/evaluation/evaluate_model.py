@@ -12,7 +12,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from surgjax.evaluation import model_options, model_report, report_files, video_results
+from surgjax.evaluation import (
+    html_report,
+    model_options,
+    model_report,
+    report_files,
+    video_results,
+)
 from surgjax.evaluation.model_options import EvaluationOptions
 from surgjax.evaluation.model_run import MASKS, TRUTH, Evaluation, Share
 from surgjax.inference.output_folder import OutputError, OutputFolder
@@ -41,9 +47,15 @@ def run(
     share: Share | None = None,
     devices: Sequence[Any] | None = None,
     say: Callable[[str], None] = print,
+    compare: Sequence[str] = (),
 ) -> dict[str, Any] | None:
-    """Goes on where an earlier run in `output` was stopped. The report; None but in process 0."""
+    """Goes on where an earlier run in `output` was stopped. The report; None but in process 0.
+
+    `compare`: folders of earlier reports that the page shows this one beside.
+    """
     share, run_options = share or Share(), options.run_options()
+    others = {earlier: report_files.read_report(earlier) for earlier in compare}
+    html_report.check_comparable(model_report.stated_scoring(run_options), others)
     folder = check_output(output, getattr(options.data, "folder", ""))
     videos = options.data.find()
     corrected = options.prompts.corrections(options.protocol) is not None
@@ -54,7 +66,7 @@ def run(
     if share.index:
         return None
     report = model_report.build_report(evaluation, options.stated_split())
-    page = model_report.build_page(evaluation, report, output)
+    page = model_report.build_page(evaluation, report, output, others)
     files = report_files.write_report(report, folder, page)
     say(report_files.summary_text(report))
     say(f"\n{', '.join(path.name for path in files)} and {MASKS}/ in {output}")

@@ -72,17 +72,29 @@ def _settings(report: Mapping[str, Any]) -> str:
     return f'<table id="settings">{rows}</table>{notes}'
 
 
+def check_comparable(stated: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuses reports scored otherwise than `stated`: its protocol, preset, settings, if given.
+
+    What was done about missing predictions may differ: a note of each report tells it.
+    """
+
+    def scoring(report: Mapping[str, Any], key: str) -> Any:
+        value = report[key]
+        return {k: v for k, v in value.items() if k != "missing"} if key == "settings" else value
+
+    for name, other in others.items():
+        for key in ("protocol", "preset", "settings"):
+            if key in stated and scoring(other, key) != scoring(stated, key):
+                raise ValueError(
+                    f"--compare {name}: {key} {other[key]} cannot be compared with {stated[key]}."
+                )
+
+
 def _compare(runs: Mapping[str, Mapping[str, Any]]) -> str:
     """Scores of every run beside the first, with paired intervals of the difference."""
     names = list(runs)
     first = runs[names[0]]
-    same = ("protocol", "preset", "settings")
-    for name in names[1:]:
-        if odd := [key for key in same if runs[name][key] != first[key]]:
-            raise ValueError(
-                f"--compare {name}: {odd[0]} {runs[name][odd[0]]} cannot be compared with "
-                f"{first[odd[0]]}."
-            )
+    check_comparable(first, {name: runs[name] for name in names[1:]})
     rows = []
     for measure, value in measures(first).items():
         rows.append({"measure": measure, "run": names[0], "score": value, "difference": "",

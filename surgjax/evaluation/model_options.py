@@ -144,4 +144,5 @@ def open_model(options: ModelOptions, may_overlap: bool, corrected: bool = False
         "precision": options.precision,
         "weights": sha256 or "random",
     }
-    return Model(f"{config.name} {options.checkpoint}".strip(), identity, make)
+    named = "" if options.checkpoint == config.name else options.checkpoint
+    return Model(f"{config.name} {named}".strip(), identity, make)

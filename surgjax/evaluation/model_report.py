@@ -21,7 +21,7 @@ from surgjax.evaluation import html_report
 from surgjax.evaluation.folder_protocols import PROTOCOLS
 from surgjax.evaluation.folder_run import NOT_STATED
 from surgjax.evaluation.horizons import elapsed, per_horizon
-from surgjax.evaluation.model_run import MASKS, TRUTH, Evaluation
+from surgjax.evaluation.model_run import MASKS, TRUTH, Evaluation, RunOptions
 from surgjax.evaluation.options import Options
 from surgjax.evaluation.protocol import Scored
 from surgjax.evaluation.video_results import VideoResult
@@ -41,7 +41,7 @@ def build_report(
     state = {(r.video, k): rows for r in results for k, rows in enumerate(r.rows)}
     stems = {r.video: tuple(r.stems[t] for t in r.annotated) for r in results}
     protocol = PROTOCOLS[options.protocol]
-    scoring = Options(keep_first_and_last=options.keep_first_and_last)
+    scoring = _scoring(options)
     result = protocol.report(Scored(state, (), stems), scoring)
     preset = PRESETS[options.protocol]
     if options.keep_first_and_last:
@@ -64,11 +64,10 @@ def build_report(
         seconds = elapsed(r, row["object"], r.stems.index(row["frame"]))
         row["seconds_since_prompt"] = math.nan if seconds is None else seconds
     return {
-        "protocol": options.protocol,
+        **stated_scoring(options),
         "preset": result.pop("preset"),
         "prompt_source": options.prompts.stated(),
         "split": split or NOT_STATED,
-        "settings": scoring.stated(protocol.options),
         "run": {"model": evaluation.model.name} | _flat(evaluation.settings),
         "notes": notes,
         "predictions": str(evaluation.output / MASKS),
@@ -78,6 +77,16 @@ def build_report(
         "pairs": {video.name: evaluation.pair(video) for video in evaluation.videos},
         "prompted": {r.video: _prompted_stems(r) for r in results},
     }
+
+
+def _scoring(options: RunOptions) -> Options:
+    return Options(keep_first_and_last=options.keep_first_and_last)
+
+
+def stated_scoring(options: RunOptions) -> dict[str, Any]:
+    """How a run scores, in a report's words: those of `experiments.evaluate` on its masks."""
+    settings = _scoring(options).stated(PROTOCOLS[options.protocol].options)
+    return {"protocol": options.protocol, "settings": settings | {"missing": "error"}}
 
 
 def per_round(results: Sequence[VideoResult], preset: Preset) -> list[dict[str, Any]]:
@@ -105,8 +114,13 @@ def _prompted_stems(result) -> list[str]:
     return [result.stems[t] for t in frames]
 
 
-def build_page(evaluation: Evaluation, report: Mapping[str, Any], name: str) -> str:
-    """The page of the report, with its worst frames drawn over the images."""
+def build_page(
+    evaluation: Evaluation,
+    report: Mapping[str, Any],
+    name: str,
+    others: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:
+    """The page of the report, beside `others`, with its worst frames drawn over the images."""
     videos = {video.name: video for video in evaluation.videos}
 
     @functools.lru_cache(4)
@@ -116,4 +130,6 @@ def build_page(evaluation: Evaluation, report: Mapping[str, Any], name: str) -> 
     def frame(sequence: str, stem: str) -> np.ndarray:
         return opened(sequence)[videos[sequence].stems.index(stem)]
 
-    return html_report.build_page(report, prompted=report["prompted"], frames=frame, name=name)
+    return html_report.build_page(
+        report, others=others, prompted=report["prompted"], frames=frame, name=name
+    )

@@ -73,11 +73,14 @@ def test_scores_are_those_of_experiments_evaluate_on_the_same_folders(davis, tmp
     evaluation.track(say=_quiet)
     report = _finish(evaluation, out)
     other = score_folders("sav", str(out / "masks"), f"{davis.folder}/Annotations")
-    for key in ("J", "F", "JF", "Dice", "per_object", "per_sequence", "left_out"):
+    same = ("J", "F", "JF", "Dice", "per_object", "per_sequence", "left_out")
+    for key in (*same, "protocol", "preset", "settings"):
         assert report[key] == other[key], key
     assert report["prompt_source"] == "ground truth: mask on each object's first visible frame"
     page = (out / "report.html").read_text()
     assert '<table id="per_horizon">' in page and "prompt on 00002" in page
+    page = model_report.build_page(evaluation, report, "tracked", {"scored": other})
+    assert '<table id="comparison">' in page and "+0.0000 to +0.0000" in page
 
 
 def test_a_run_that_was_stopped_goes_on_and_ends_the_same(davis, tmp_path):
