@@ -21,6 +21,7 @@ from surgjax.inference.output_folder import OutputFolder
 
 TABLES = (
     "per_object",
+    "per_absent_object",
     "per_horizon",
     "per_round",
     "per_sequence",
@@ -45,7 +46,7 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_without_nan(list(rows)))
+    writer.writerows(map(_without_nan, rows))
     return text.getvalue().encode()
 
 

@@ -1,6 +1,6 @@
 """Folders of label maps as tracks: an id of a sequence is a track, and HOTA, CLEAR, IDF1 follow.
 
-Path:    mask_folders (a Pair) -> [score_sequence -> merge -> report] -> folder_protocols
+Path:    mask_folders (a Pair) -> [score_sequence -> join -> report] -> folder_protocols
 Axes:    label maps are uint8 (H, W); one row of per_sequence for each sequence.
 Units:   scores are fractions of 1; counts in objects times frames.
 Errors:  MaskFolderError naming the file.
@@ -27,7 +27,7 @@ class SequenceCounts:
 
 
 State = Mapping[str, SequenceCounts]
-merge = by_name.merge
+join = by_name.join
 
 # First in every report; the other scores and counts follow.
 MAIN = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "LocA", "IDSW")

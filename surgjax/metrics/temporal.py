@@ -16,8 +16,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from surgjax.metrics.by_name import join, merge
 from surgjax.metrics.contours import contour_distance
 from surgjax.metrics.label_maps import labels_of
+
+__all__ = [
+    "SIDE", "PairScores", "State", "by_sequence", "compute", "init_state", "join", "macro",
+    "merge", "resize_labels", "score_pair", "update",
+]  # fmt: skip
 
 SIDE = 299
 
@@ -62,13 +68,6 @@ def init_state() -> State:
 def update(state: State, video: str, pairs: Mapping[int, Mapping[int, PairScores]]) -> State:
     """The state with more pairs of a video, by their first frame."""
     return merge(state, {(video, frame): scores for frame, scores in pairs.items()})
-
-
-def merge(first: State, second: State) -> State:
-    """The state of two evaluations over different pairs."""
-    if twice := sorted(set(first) & set(second)):
-        raise ValueError(f"Scored twice (video, frame): {twice}.")
-    return {**first, **second}
 
 
 def _mean(values: Iterable[float]) -> float:
