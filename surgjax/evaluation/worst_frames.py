@@ -55,17 +55,23 @@ def _mask(side: SequenceFiles | None, object_id: int, stem: str) -> np.ndarray |
     return file.label_map > 0 if side.objects else file.label_map == object_id
 
 
+def frame_path(folder: str, sequence: SequenceFiles, stem: str) -> Path | None:
+    """FOLDER/SEQUENCE/STEM.jpg or .png, without SEQUENCE for a flat one; None if there is none."""
+    root = Path(folder) if sequence.is_flat else Path(folder) / sequence.name
+    for suffix in FOLDER_SUFFIXES:
+        if (path := root / f"{stem}{suffix}").is_file():
+            return path
+    return None
+
+
 def find_frame(folder: Frames, sequence: SequenceFiles, stem: str) -> np.ndarray | None:
-    """The image of a frame: FOLDER/SEQUENCE/STEM.jpg or .png, without SEQUENCE for a flat one."""
+    """The image of a frame, where there is one; see `frame_path`."""
     if folder is None:
         return None
     if callable(folder):
         return folder(sequence.name, stem)
-    root = Path(folder) if sequence.is_flat else Path(folder) / sequence.name
-    for suffix in FOLDER_SUFFIXES:
-        if (path := root / f"{stem}{suffix}").is_file():
-            return read_image(path)
-    return None
+    path = frame_path(folder, sequence, stem)
+    return None if path is None else read_image(path)
 
 
 def draw(pair: Pair, object_id: int, stem: str, frames: Frames = None) -> np.ndarray:
