@@ -29,7 +29,7 @@ def _score_classes(pair: Pair, options: Options) -> Scored:
                     f"{file.path}: class ids 0 to {largest} expected, {found} found: a wrong "
                     "palette, or another --num_classes."
                 )
-        frames[frame] = label_maps.class_areas(prediction.label_map, target.label_map)
+        frames[frame] = label_maps.class_areas(*cleared)
     return Scored(label_maps.update(label_maps.init_state(), pair.name, frames))
 
 
@@ -65,10 +65,11 @@ def _join_temporal(states: Sequence[temporal_folders.State]) -> temporal_folders
 
 
 def _score_tracks(pair: Pair, options: Options) -> Scored:
-    state = track_folders.score_sequence(pair, options.similarity)
-    found = state[pair.name].identity
-    shows = found.true_positives + found.false_negatives > 0
-    return Scored(state, () if shows else (f"the ground truth of {pair.name!r} shows no object",))
+    found, notes = track_folders.read_tracks(pair, options.similarity)
+    state = track_folders.score_sequence(found, pair.name)
+    if not any(map(len, found.truth_ids)):
+        notes += (f"the ground truth of {pair.name!r} shows no object",)
+    return Scored(state, notes)
 
 
 def _report_tracks(scored: Scored, options: Options) -> dict[str, Any]:

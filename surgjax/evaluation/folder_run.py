@@ -11,6 +11,7 @@ Differs: nothing to compare with. Only scores are kept, packed in arrays for mos
 
 import functools
 import multiprocessing
+import pickle
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -62,6 +63,14 @@ def score_folders(
     options.check(protocol, chosen.options)
     if chosen.needs_ground_truth and not ground_truth:
         raise ValueError(f"--ground_truth is missing: protocol {protocol} needs it.")
+    if jobs > 1 and callable(options.flow):
+        try:
+            pickle.dumps(options.flow)
+        except Exception as error:  # what pickle raises depends on the object
+            raise ValueError(
+                f"jobs={jobs}: the flow function cannot be sent to other processes ({error}). "
+                "Define it at the top level of a module, or take jobs=1."
+            ) from None
     found = mask_folders.find_sequences(predictions, "--predictions")
     notes: list[str] = []
     if chosen.needs_ground_truth and ground_truth:

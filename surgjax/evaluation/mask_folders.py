@@ -251,20 +251,35 @@ def check_sizes(first: LabelFile, second: LabelFile) -> None:
 
 
 def check_palettes(prediction: LabelFile, target: LabelFile) -> None:
-    """Refuses a prediction that paints an id it uses in the colour of another id of the target."""
+    """Refuses a prediction whose colours say other ids than its values, and fit the target better.
+
+    Some tools order the same colours differently and leave the values right. So colours alone
+    contradict nothing; but where more pixels agree by colour than by value, values are not the ids.
+    """
     if prediction.colours is None or target.colours is None:
         return
     theirs = [tuple(colour) for colour in target.colours.tolist()]
     ids = labels_of(target.label_map) - {0, IGNORED}
     owners = {theirs[i]: i for i in ids if i < len(theirs)}
     ours = [tuple(colour) for colour in prediction.colours.tolist()]
-    for i in sorted(labels_of(prediction.label_map) & set(range(len(ours)))):
-        owner = owners.get(ours[i], i)
-        if owner != i and theirs[i : i + 1] != [ours[i]]:
-            raise MaskFolderError(
-                f"{prediction.path}: its palette gives value {i} the colour that {target.path} "
-                f"gives id {owner}; a wrong palette, the values are not the ids."
-            )
+    by_colour = np.arange(256, dtype=np.uint8)
+    for i in labels_of(prediction.label_map) & set(range(len(ours))):
+        if theirs[i : i + 1] != [ours[i]]:
+            by_colour[i] = owners.get(ours[i], i)
+    if not (other := np.flatnonzero(by_colour != np.arange(256)).tolist()):
+        return
+    counted = (target.label_map != 0) & (target.label_map != IGNORED)
+    agree, agree_by_colour = (
+        np.count_nonzero((label_map == target.label_map) & counted)
+        for label_map in (prediction.label_map, by_colour[prediction.label_map])
+    )
+    if agree_by_colour > agree:
+        raise MaskFolderError(
+            f"{prediction.path}: its palette gives value {other[0]} the colour that {target.path} "
+            f"gives id {by_colour[other[0]]}, and by colour {agree_by_colour} pixels agree with "
+            f"it, by value {agree}: the values are not the ids. Write the ids as values; if they "
+            "are, save the file as a grey PNG, or with the palette of the ground truth."
+        )
 
 
 def check_binary(pair: Pair, labels: set[int]) -> None:
@@ -276,8 +291,11 @@ def check_binary(pair: Pair, labels: set[int]) -> None:
         )
 
 
-def read_pairs(pair: Pair) -> Iterator[tuple[LabelFile, LabelFile]]:
-    """(prediction, target) of every annotated frame of label maps; a missing one is empty."""
+def read_pairs(pair: Pair, same_ids: bool = True) -> Iterator[tuple[LabelFile, LabelFile]]:
+    """(prediction, target) of every annotated frame of label maps; a missing one is empty.
+
+    `same_ids`: an id means the same on both sides, so palettes must not contradict each other.
+    """
     for side in (pair.target, pair.prediction):
         if side is not None and side.objects:
             raise MaskFolderError(
@@ -294,6 +312,7 @@ def read_pairs(pair: Pair) -> Iterator[tuple[LabelFile, LabelFile]]:
             continue
         prediction = read_label_file(path)
         check_sizes(prediction, target)
-        check_palettes(prediction, target)
+        if same_ids:
+            check_palettes(prediction, target)
         yield prediction, target
     check_binary(pair, labels)

@@ -173,6 +173,35 @@ def test_flow_from_files_and_from_a_function(tmp_path):
         score_folders("temporal", predictions, options=Options(flow=str(flow), mode="literal"))
 
 
+def test_bad_flow_is_explained(tmp_path):
+    predictions = folders.write(tmp_path / "pred", [square((1, 5, 5, 10))] * 2)
+    flow = tmp_path / "flow"
+    flow.mkdir()
+    path, good = flow / "00001.npy", np.zeros((4, 6, 2), np.float32)
+    options = Options(flow=str(flow))
+    for bad, message in (
+        (good[:0], r"float32 \(0, 6, 2\) found"),
+        (good[..., 0], r"float32 \(4, 6\) found"),
+        (good.astype(int), r"int64 \(4, 6, 2\) found"),
+        (good + np.nan, "NaN or infinite"),
+    ):
+        np.save(path, bad)
+        with pytest.raises(ValueError, match=rf"flow/00001.npy: it holds no .*{message}"):
+            score_folders("temporal", predictions, options=options)
+    with path.open("wb") as file:
+        np.savez(file, flow=good)
+    with pytest.raises(ValueError, match=r"flow/00001.npy: it holds no .*NpzFile found"):
+        score_folders("temporal", predictions, options=options)
+    path.unlink()
+    (flow / "00001.flo").write_bytes(b"PIEH")
+    with pytest.raises(ValueError, match="flow/00001.flo: it holds no optical flow"):
+        score_folders("temporal", predictions, options=options)
+    with pytest.raises(ValueError, match="jobs=2: the flow function cannot be sent to other"):
+        score_folders("temporal", predictions, options=Options(flow=lambda *_: good), jobs=2)
+    with pytest.raises(ValueError, match="00001.png: flow: .*expected, NoneType found"):
+        score_folders("temporal", predictions, options=Options(flow=lambda *_: None))
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_states_are_joined_once(both, monkeypatch, protocol):
     for k in range(6):
@@ -364,10 +393,17 @@ def test_a_palette_that_swaps_ids_is_named(both):
     path = Path(both[0]) / "a" / "00001.png"
     label_map = np.array(Image.open(path))
     black, red, green = (0, 0, 0), (128, 0, 0), (0, 128, 0)
-    folders.write_palette(path, label_map, [black, green, red])
+    wanted = score_folders("davis17", *both)["J"]
+    swapped = np.array([0, 2, 1], np.uint8)[label_map]
+    folders.write_palette(path, swapped, [black, green, red])  # looks right, its values are not
     _refused(both, r"pred/a/00001.png: its palette gives value 1 the colour that .* gives id 2")
+    _refused(both, r"Write the ids as values; if they are, save the file as a grey PNG")
+    folders.write_palette(path, label_map, [black, green, red])  # looks wrong, its values are right
+    assert score_folders("davis17", *both)["J"] == wanted
     folders.write_palette(path, label_map, [black, (1, 2, 3), (4, 5, 6)])  # merely other colours
-    assert score_folders("davis17", *both)["J"] < 1
+    assert score_folders("davis17", *both)["J"] == wanted
+    Image.fromarray(swapped).save(path)  # grey: nothing but its values
+    assert score_folders("davis17", *both)["J"] < wanted
 
 
 def _refused(both, message, **options):
