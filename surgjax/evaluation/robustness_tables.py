@@ -10,11 +10,12 @@ Differs: those papers' tables could not be read, so which mean of IoU they print
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from surgjax.metrics import endovis_type
 from surgjax.metrics.label_maps import State
+from surgjax.metrics.means import mean
 from surgjax.robustness import CORRUPTIONS, SEVERITIES, SURGICAL
 
 SETS = {"corruptions": tuple(CORRUPTIONS), "surgical": SURGICAL}
@@ -52,12 +53,6 @@ def score(state: State) -> dict[str, Any]:
         "frames": sum(1 for areas in state.values() if areas),
         "per_class": {row["class"]: row["iou"] for row in found["per_class"]},
     }
-
-
-def mean(values: Iterable[float]) -> float:
-    """Of at least one value, summed exactly."""
-    listed = list(values)
-    return math.fsum(listed) / len(listed)
 
 
 def _losses(clean: float, value: float) -> dict[str, float]:
