@@ -5,6 +5,7 @@ import json
 import math
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -199,7 +200,8 @@ def test_bad_flow_is_explained(tmp_path):
     with pytest.raises(ValueError, match="jobs=2: the flow function cannot be sent to other"):
         score_folders("temporal", predictions, options=Options(flow=lambda *_: good), jobs=2)
     with pytest.raises(ValueError, match="00001.png: flow: .*expected, NoneType found"):
-        score_folders("temporal", predictions, options=Options(flow=lambda *_: None))
+        nothing: Any = lambda *_: None  # noqa: E731
+        score_folders("temporal", predictions, options=Options(flow=nothing))
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
