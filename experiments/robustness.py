@@ -79,9 +79,9 @@ def evaluate() -> None:
     model = f"{video.checkpoint_sha256} {side} px {_PRECISION.value}"
     say = functools.partial(print, flush=True)
     segmenter = OurSegmenter(video, _CHECKPOINT.value, OBJECTS_AT_ONCE)
-    states = run(cases, plan, image, segmenter, _OUTPUT.value, model, say)
+    scores = run(cases, plan, image, segmenter, _OUTPUT.value, model, say)
     settings = {"checkpoint": _CHECKPOINT.value, "model": model, **cases.description}
-    report = robustness_tables.build_report(states, settings | {"seed": plan.seed}, _SPLIT.value)
+    report = robustness_tables.build_report(scores, settings | {"seed": plan.seed}, _SPLIT.value)
     files = robustness_page.write(report, _OUTPUT.value)
     print(robustness_page.summary_text(report))
     print(f"\n{', '.join(path.name for path in files)} in {_OUTPUT.value}")

@@ -1,6 +1,6 @@
 """Protocols that score folders of masks: how one sequence becomes a state, and states a report.
 
-Path:    mask_folders -> [PROTOCOLS: score -> merge -> report] -> report_files
+Path:    mask_folders -> [PROTOCOLS: score -> join -> report] -> report_files
 Axes:    label maps are uint8 (H, W); rows of per_object, per_sequence, per_class are lists.
 Units:   fractions of 1; CD_T in pixels.
 Errors:  MaskFolderError naming the file; ValueError from the metrics if nothing can be scored.
@@ -9,6 +9,7 @@ Differs: see those modules.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from surgjax.evaluation import object_folders, temporal_folders, track_folders
@@ -28,7 +29,7 @@ def _score_classes(pair: Pair, options: Options) -> Scored:
                     f"{file.path}: class ids 0 to {largest} expected, {found} found: a wrong "
                     "palette, or another --num_classes."
                 )
-        frames[frame] = label_maps.class_areas(prediction.label_map, target.label_map)
+        frames[frame] = label_maps.class_areas(*cleared)
     return Scored(label_maps.update(label_maps.init_state(), pair.name, frames))
 
 
@@ -58,15 +59,17 @@ def _report_temporal(scored: Scored, options: Options) -> dict[str, Any]:
     return temporal_folders.report(scored.state)
 
 
-def _merge_temporal(first: Any, second: Any) -> Any:
-    return tuple(temporal.merge(a, b) for a, b in zip(first, second, strict=True))
+def _join_temporal(states: Sequence[temporal_folders.State]) -> temporal_folders.State:
+    pairs, flowed = zip(*states, strict=True)
+    return temporal.join(pairs), temporal.join(flowed)
 
 
 def _score_tracks(pair: Pair, options: Options) -> Scored:
-    state = track_folders.score_sequence(pair, options.similarity)
-    found = state[pair.name].identity
-    shows = found.true_positives + found.false_negatives > 0
-    return Scored(state, () if shows else (f"the ground truth of {pair.name!r} shows no object",))
+    found, notes = track_folders.read_tracks(pair, options.similarity)
+    state = track_folders.score_sequence(found, pair.name)
+    if not any(map(len, found.truth_ids)):
+        notes += (f"the ground truth of {pair.name!r} shows no object",)
+    return Scored(state, notes)
 
 
 def _report_tracks(scored: Scored, options: Options) -> dict[str, Any]:
@@ -75,7 +78,7 @@ def _report_tracks(scored: Scored, options: Options) -> dict[str, Any]:
 
 def _object_protocol(name: str, *options: str) -> Protocol:
     score, report = object_folders.score_by(name), object_folders.report_by(name)
-    return Protocol(name, score, object_scores.merge, report, frozenset(options))
+    return Protocol(name, score, object_scores.join, report, frozenset(options))
 
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -87,17 +90,15 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol(
             "endovis_type",
             _score_endovis,
-            label_maps.merge,
+            label_maps.join,
             _report_endovis,
             frozenset({"num_classes"}),
         ),
-        Protocol(
-            "dice", _score_classes, label_maps.merge, _report_dice, frozenset({"num_classes"})
-        ),
+        Protocol("dice", _score_classes, label_maps.join, _report_dice, frozenset({"num_classes"})),
         Protocol(
             "temporal",
             _score_temporal,
-            _merge_temporal,
+            _join_temporal,
             _report_temporal,
             frozenset({"flow", "mode"}),
             needs_ground_truth=False,
@@ -105,7 +106,7 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol(
             "hota",
             _score_tracks,
-            track_folders.merge,
+            track_folders.join,
             _report_tracks,
             frozenset({"similarity"}),
         ),

@@ -5,11 +5,13 @@ Axes:    none.
 Units:   as in the protocol.
 Errors:  MaskFolderError naming folder or file; ValueError for options that do not fit.
 Source:  ours.
-Differs: nothing to compare with. Only scores are kept, so memory does not grow with the pixels.
+Differs: nothing to compare with. Only scores are kept, packed in arrays for most protocols, so
+         memory grows with objects times frames by a few bytes, and not with the pixels.
 """
 
 import functools
 import multiprocessing
+import pickle
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -19,7 +21,7 @@ import cv2
 from surgjax.evaluation import mask_folders
 from surgjax.evaluation.folder_protocols import PROTOCOLS
 from surgjax.evaluation.options import Options
-from surgjax.evaluation.protocol import Scored, merge_scored
+from surgjax.evaluation.protocol import Scored, join_scored
 
 NOT_STATED = "not stated"
 
@@ -61,6 +63,14 @@ def score_folders(
     options.check(protocol, chosen.options)
     if chosen.needs_ground_truth and not ground_truth:
         raise ValueError(f"--ground_truth is missing: protocol {protocol} needs it.")
+    if jobs > 1 and callable(options.flow):
+        try:
+            pickle.dumps(options.flow)
+        except Exception as error:  # what pickle raises depends on the object
+            raise ValueError(
+                f"jobs={jobs}: the flow function cannot be sent to other processes ({error}). "
+                "Define it at the top level of a module, or take jobs=1."
+            ) from None
     found = mask_folders.find_sequences(predictions, "--predictions")
     notes: list[str] = []
     if chosen.needs_ground_truth and ground_truth:
@@ -70,10 +80,8 @@ def score_folders(
         sequences = list(found.sequences.values())
         if ground_truth:
             notes = [f"protocol {protocol} does not use --ground_truth"]
-    total = None
-    for scored in _score_all(functools.partial(_score, protocol, options), sequences, jobs):
-        total = scored if total is None else merge_scored(chosen, total, scored)
-    assert total is not None
+    score = functools.partial(_score, protocol, options)
+    total = join_scored(chosen, _score_all(score, sequences, jobs))
     result = chosen.report(total, options)
     return {
         "protocol": protocol,

@@ -17,6 +17,7 @@ import numpy as np
 
 from surgjax.evaluation.video_results import VideoResult
 from surgjax.metrics import object_scores
+from surgjax.metrics.means import mean
 from surgjax.metrics.object_scores import ABSENT, Preset, Row
 
 BOUNDS_S = (1.0, 5.0, 10.0, 30.0, 60.0)
@@ -74,7 +75,6 @@ def _means(found: Mapping[Any, Sequence[Row]]) -> dict[str, Any]:
     counts = {"objects": len(found), "frames": sum(map(len, found.values()))}
     means = {}
     for name, field in (("J", "region"), ("F", "contour"), ("Dice", "dice")):
-        each = [math.fsum(getattr(r, field) for r in rows) / len(rows) for rows in found.values()]
-        means[name] = math.fsum(each) / len(each) if each else math.nan
+        means[name] = mean(mean(getattr(r, field) for r in rows) for rows in found.values())
     means["JF"] = (means["J"] + means["F"]) / 2
     return counts | {name: means[name] for name in ("J", "F", "JF", "Dice")}

@@ -128,14 +128,16 @@ def _unscored(report: Mapping[str, Any], stems: Sequence[str]) -> set[str]:
 
 def _curves(report: Mapping[str, Any], prompted: Mapping[str, Sequence[str]]) -> str:
     by_object: dict[tuple[str, int], dict[str, Mapping[str, Any]]] = {}
-    for row in report["tables"]["per_frame"]:
-        by_object.setdefault((row["sequence"], row["object"]), {})[row["frame"]] = row
+    listed = sorted(report["per_object"], key=lambda row: row["JF"])
+    drawn = {(row["sequence"], row["object"]) for row in listed[:MAX_CURVES]}
+    for row in report["tables"]["per_frame"]:  # many more rows than those that are drawn
+        if (row["sequence"], row["object"]) in drawn:
+            by_object.setdefault((row["sequence"], row["object"]), {})[row["frame"]] = row
     parts = ["<h2>Scores over the frames</h2><p>"]
     for name in ("J", "F"):
         parts.append(f'<span class=key style="background:{charts.SERIES[name][0]}"></span>{name}')
     parts.append(" (dashed: F). Triangles: prompted frames. Grey: frames that do not count. A gap: "
                  "neither ground truth nor prediction shows the object.</p>")  # fmt: skip
-    listed = sorted(report["per_object"], key=lambda row: row["JF"])
     for row in listed[:MAX_CURVES]:
         sequence, object_id = row["sequence"], row["object"]
         stems, rows = report["stems"][sequence], by_object.get((sequence, object_id), {})
@@ -174,12 +176,12 @@ def _sheet(report: Mapping[str, Any], frames: worst_frames.Frames) -> str:
     """Pictures of the worst scored frames, the worst of each object first."""
     pairs = _pairs(report)
     listed = {(row["sequence"], row["object"]) for row in report["per_object"]}
-    rows = [
+    rows = (
         row
         for row in report["tables"]["per_frame"]
         if (row["sequence"], row["object"]) in listed
         and row["frame"] not in _unscored(report, report["stems"][row["sequence"]])
-    ]
+    )
     keys = (("found", worst_frames.RIGHT), ("missed", worst_frames.MISSED),
             ("false", worst_frames.FALSE))  # fmt: skip
     parts = ["<h2>Worst frames</h2><p>"]

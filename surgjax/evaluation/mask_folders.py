@@ -11,6 +11,7 @@ Differs: the SA-V layout's masks are whatever is above 0, so 255 is the object t
 """
 
 import dataclasses
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -23,6 +24,26 @@ from surgjax.metrics.label_maps import IGNORED, labels_of
 
 class MaskFolderError(ValueError):
     """Folders or files that cannot be scored."""
+
+
+class Files(Mapping[str, Path]):
+    """The files of one folder by stem, in order of frames.
+
+    Paths are made when they are asked for: kept, they would be most of what an evaluation holds.
+    """
+
+    def __init__(self, folder: Path, paths: Sequence[Path]):
+        self._folder = folder
+        self._suffixes = {path.stem: sys.intern(path.suffix) for path in paths}
+
+    def __getitem__(self, stem: str) -> Path:
+        return self._folder / f"{stem}{self._suffixes[stem]}"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._suffixes)
+
+    def __len__(self) -> int:
+        return len(self._suffixes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,15 +82,16 @@ class Pair:
     target: SequenceFiles
     prediction: SequenceFiles | None  # None: nothing at all
     stems: tuple[str, ...]  # the annotated frames, in order
+    missing: str = "error"  # or "empty": what an object without a folder of predictions is
 
 
-def _entries(folder: Path) -> tuple[dict[str, Path], list[Path]]:
+def _entries(folder: Path) -> tuple[Files, list[Path]]:
     """PNGs by stem in order of frames, and subfolders by name; hidden entries do not count."""
     visible = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     files = [e for e in visible if e.suffix.lower() == ".png" and e.is_file()]
     folders = sorted(entry for entry in visible if entry.is_dir())
     try:
-        return {path.stem: path for path in sort_frames(files)}, folders
+        return Files(folder, sort_frames(files)), folders
     except ValueError as error:
         raise MaskFolderError(str(error)) from None
 
@@ -79,9 +101,18 @@ def find_sequence(folder: Path, name: str) -> SequenceFiles | None:
     frames, folders = _entries(folder)
     if frames:
         return SequenceFiles(name, folder, frames, {})
-    objects = {int(f.name): _entries(f)[0] for f in folders if f.name.isdecimal()}
-    objects = {object_id: files for object_id, files in sorted(objects.items()) if files}
-    return SequenceFiles(name, folder, {}, objects) if objects else None
+    objects: dict[int, Files] = {}
+    owners: dict[int, Path] = {}
+    for one in folders:
+        if one.name.isdecimal() and (files := _entries(one)[0]):
+            object_id = int(one.name)
+            if object_id in owners:
+                raise MaskFolderError(
+                    f"{owners[object_id]} and {one} are both folders of object {object_id}; "
+                    "expected one."
+                )
+            owners[object_id], objects[object_id] = one, files
+    return SequenceFiles(name, folder, {}, dict(sorted(objects.items()))) if objects else None
 
 
 def find_sequences(path: str | Path, flag: str) -> Folder:
@@ -156,7 +187,7 @@ def pair_sequences(
             lacking += [predictions.path / name / f"{stem}.png" for stem in target.stems]
         else:
             lacking += _lacking(target, prediction)
-        pairs.append(Pair(name, target, prediction, tuple(target.stems)))
+        pairs.append(Pair(name, target, prediction, tuple(target.stems), missing))
     if lacking and missing != "empty":
         raise MaskFolderError(
             f"{lacking[0]}: this prediction is missing ({len(lacking)} in all); files pair by "
@@ -170,6 +201,12 @@ def pair_sequences(
     if lacking:
         notes.append(f"{len(lacking)} missing predictions counted as empty, {lacking[0]} first")
     return pairs, notes
+
+
+def object_folder(side: SequenceFiles, object_id: int) -> Path:
+    """Where the masks of an object without a folder would lie, named as the others are."""
+    example = next(path for files in side.objects.values() for path in files.values())
+    return side.folder / str(object_id).zfill(len(example.parent.name))
 
 
 def _has_any(pair: Pair) -> bool:
@@ -214,20 +251,35 @@ def check_sizes(first: LabelFile, second: LabelFile) -> None:
 
 
 def check_palettes(prediction: LabelFile, target: LabelFile) -> None:
-    """Refuses a prediction that paints an id it uses in the colour of another id of the target."""
+    """Refuses a prediction whose colours say other ids than its values, and fit the target better.
+
+    Some tools order the same colours differently and leave the values right. So colours alone
+    contradict nothing; but where more pixels agree by colour than by value, values are not the ids.
+    """
     if prediction.colours is None or target.colours is None:
         return
     theirs = [tuple(colour) for colour in target.colours.tolist()]
     ids = labels_of(target.label_map) - {0, IGNORED}
     owners = {theirs[i]: i for i in ids if i < len(theirs)}
     ours = [tuple(colour) for colour in prediction.colours.tolist()]
-    for i in sorted(labels_of(prediction.label_map) & set(range(len(ours)))):
-        owner = owners.get(ours[i], i)
-        if owner != i and theirs[i : i + 1] != [ours[i]]:
-            raise MaskFolderError(
-                f"{prediction.path}: its palette gives value {i} the colour that {target.path} "
-                f"gives id {owner}; a wrong palette, the values are not the ids."
-            )
+    by_colour = np.arange(256, dtype=np.uint8)
+    for i in labels_of(prediction.label_map) & set(range(len(ours))):
+        if theirs[i : i + 1] != [ours[i]]:
+            by_colour[i] = owners.get(ours[i], i)
+    if not (other := np.flatnonzero(by_colour != np.arange(256)).tolist()):
+        return
+    counted = (target.label_map != 0) & (target.label_map != IGNORED)
+    agree, agree_by_colour = (
+        np.count_nonzero((label_map == target.label_map) & counted)
+        for label_map in (prediction.label_map, by_colour[prediction.label_map])
+    )
+    if agree_by_colour > agree:
+        raise MaskFolderError(
+            f"{prediction.path}: its palette gives value {other[0]} the colour that {target.path} "
+            f"gives id {by_colour[other[0]]}, and by colour {agree_by_colour} pixels agree with "
+            f"it, by value {agree}: the values are not the ids. Write the ids as values; if they "
+            "are, save the file as a grey PNG, or with the palette of the ground truth."
+        )
 
 
 def check_binary(pair: Pair, labels: set[int]) -> None:
@@ -239,8 +291,11 @@ def check_binary(pair: Pair, labels: set[int]) -> None:
         )
 
 
-def read_pairs(pair: Pair) -> Iterator[tuple[LabelFile, LabelFile]]:
-    """(prediction, target) of every annotated frame of label maps; a missing one is empty."""
+def read_pairs(pair: Pair, same_ids: bool = True) -> Iterator[tuple[LabelFile, LabelFile]]:
+    """(prediction, target) of every annotated frame of label maps; a missing one is empty.
+
+    `same_ids`: an id means the same on both sides, so palettes must not contradict each other.
+    """
     for side in (pair.target, pair.prediction):
         if side is not None and side.objects:
             raise MaskFolderError(
@@ -257,6 +312,7 @@ def read_pairs(pair: Pair) -> Iterator[tuple[LabelFile, LabelFile]]:
             continue
         prediction = read_label_file(path)
         check_sizes(prediction, target)
-        check_palettes(prediction, target)
+        if same_ids:
+            check_palettes(prediction, target)
         yield prediction, target
     check_binary(pair, labels)

@@ -38,7 +38,7 @@ def build_report(
     """
     options, results = evaluation.options, evaluation.results()
     results = sorted(results, key=lambda result: result.video)
-    state = {(r.video, k): rows for r in results for k, rows in enumerate(r.rows)}
+    state = {r.video: object_scores.pack(dict(enumerate(r.rows))) for r in results}
     stems = {r.video: tuple(r.stems[t] for t in r.annotated) for r in results}
     protocol = PROTOCOLS[options.protocol]
     scoring = _scoring(options)
@@ -59,10 +59,14 @@ def build_report(
     if options.prompts.corrections(options.protocol):
         result["per_round"] = per_round(results, preset)
     by_name = {r.video: r for r in results}
-    for row in result["tables"]["per_frame"]:
+
+    def since_prompt(row: Mapping[str, Any]) -> dict[str, float]:
         r = by_name[row["sequence"]]
         seconds = elapsed(r, row["object"], r.stems.index(row["frame"]))
-        row["seconds_since_prompt"] = math.nan if seconds is None else seconds
+        return {"seconds_since_prompt": math.nan if seconds is None else seconds}
+
+    tables = result["tables"]
+    tables["per_frame"] = tables["per_frame"].with_columns(since_prompt)
     return {
         **stated_scoring(options),
         "preset": result.pop("preset"),
@@ -93,7 +97,7 @@ def per_round(results: Sequence[VideoResult], preset: Preset) -> list[dict[str, 
     """Scores after each interactive round over all videos, and what had been spent by then."""
     table = []
     for number in range(max(len(r.rounds) for r in results)):
-        state = {(r.video, k): rows for r in results for k, rows in enumerate(r.rounds[number])}
+        state = {r.video: object_scores.pack(dict(enumerate(r.rounds[number]))) for r in results}
         found = object_scores.compute(state, preset)
         spent = {n: sum(getattr(r, n)[number] for r in results) for n in ("clicks", "stops")}
         table.append({"round": number + 1} | spent | {n: found[n] for n in ("J", "F", "JF")})

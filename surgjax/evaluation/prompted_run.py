@@ -181,10 +181,7 @@ def merge_rows(*parts: dict[int, FrameRows]) -> dict[int, FrameRows]:
 
 def state_of(outcomes: Sequence[Outcome]) -> object_scores.State:
     """The state of `object_scores` over several videos."""
-    state = object_scores.init_state()
-    for outcome in outcomes:
-        state = object_scores.update(state, outcome.video, outcome.rows)
-    return state
+    return object_scores.join({o.video: object_scores.pack(o.rows)} for o in outcomes)
 
 
 def score(

@@ -1,6 +1,6 @@
 """What a protocol over folders is: how to score one sequence, to merge, and to report.
 
-Path:    mask_folders -> [Protocol: score -> merge -> report] -> folder_run
+Path:    mask_folders -> [Protocol: score -> join -> report] -> folder_run
 Axes:    none.
 Units:   none.
 Errors:  none.
@@ -9,7 +9,7 @@ Differs: nothing to compare with.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from surgjax.evaluation.options import Options
@@ -30,16 +30,17 @@ class Protocol:
 
     name: str
     score: Callable[[Any, Options], Scored]  # of one Pair, or one SequenceFiles without target
-    merge: Callable[[Any, Any], Any]
+    join: Callable[[Sequence[Any]], Any]  # the states of all sequences, at once
     report: Callable[[Scored, Options], dict[str, Any]]  # "tables", "stems": not for JSON
     options: frozenset[str] = frozenset()  # fields of Options that it reads
     needs_ground_truth: bool = True
 
 
-def merge_scored(protocol: Protocol, first: Scored, second: Scored) -> Scored:
-    """The result of both, over different sequences."""
-    return Scored(
-        protocol.merge(first.state, second.state),
-        first.notes + second.notes,
-        {**first.stems, **second.stems},
-    )
+def join_scored(protocol: Protocol, parts: Iterable[Scored]) -> Scored:
+    """The result of all parts, over different sequences; each is visited once."""
+    states, notes, stems = [], [], {}
+    for part in parts:
+        states.append(part.state)
+        notes += part.notes
+        stems.update(part.stems)
+    return Scored(protocol.join(states), tuple(notes), stems)

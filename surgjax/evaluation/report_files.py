@@ -21,6 +21,7 @@ from surgjax.inference.output_folder import OutputFolder
 
 TABLES = (
     "per_object",
+    "per_absent_object",
     "per_horizon",
     "per_round",
     "per_sequence",
@@ -31,21 +32,24 @@ TABLES = (
 FILES = ("report.json", "report.html", "summary.csv", *(f"{name}.csv" for name in TABLES))
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """The same with None for NaN, which JSON and CSV do not know."""
     if isinstance(value, float) and math.isnan(value):
         return None
     if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
+        return [without_nan(item) for item in value]
     return value
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
+def csv_bytes(rows: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None) -> bytes:
+    """A CSV file; the columns are `names`, or all keys that a row has."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    names = names or list(dict.fromkeys(key for row in rows for key in row))
+    writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_without_nan(list(rows)))
+    writer.writerows(map(without_nan, rows))
     return text.getvalue().encode()
 
 
@@ -79,15 +83,15 @@ def write_report(
         report.pop(name, None)
     folder = output.open()
     try:
-        data = json.dumps(_without_nan(report), indent=2, allow_nan=False) + "\n"
+        data = json.dumps(without_nan(report), indent=2, allow_nan=False) + "\n"
         write_file(folder / "report.json", data.encode())
         scores = [{"measure": k, "value": v} for k, v in measures(report).items()]
-        write_file(folder / "summary.csv", _csv(scores))
+        write_file(folder / "summary.csv", csv_bytes(scores))
         if page is not None:
             write_file(folder / "report.html", page.encode())
         for name, rows in tables.items():
             if rows:
-                write_file(folder / f"{name}.csv", _csv(rows))
+                write_file(folder / f"{name}.csv", csv_bytes(rows, list(rows[0])))
         return output.finish()
     except BaseException:
         output.discard()

@@ -11,8 +11,8 @@ Differs: the type of an instance is one class for the whole video, that which co
 
 import dataclasses
 import functools
-import zlib
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from surgjax.evaluation import mask_folders
 from surgjax.evaluation.mask_folders import MaskFolderError, SequenceFiles, read_label_file
-from surgjax.evaluation.worst_frames import find_frame
+from surgjax.evaluation.worst_frames import find_frame, frame_path
 from surgjax.metrics.label_maps import IGNORED
 from surgjax.synthetic import PRESETS, Clip, generate_clip, generate_image
 from surgjax.synthetic.jaws import KINDS
@@ -147,24 +147,39 @@ def _folder_case(
     return Case(files.name, len(stems), read, types)
 
 
+def _add_files(digest: Any, name: str, paths: Iterable[Path]) -> None:
+    """Names and contents, so that cells of frames or truth that changed since are refused."""
+    for path in paths:
+        digest.update(f"{name}/{path.parent.name}/{path.name}\0".encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+
+
 def open_folder(path: str) -> Cases:
-    """`frames`, `instances`, and if there, `parts` and `types`: each flat, or by sequence."""
+    """`frames`, `instances`, and if there, `parts` and `types`: each flat, or by sequence.
+
+    Every file is read once, for the checksum in `description`.
+    """
     root = Path(path)
     if not root.is_dir():
         raise MaskFolderError(f"--data {root}: no such folder.")
     wanted = mask_folders.find_sequences(root / "instances", "--data: instances in")
     parts, classes = (_maps(root, name, wanted) for name in ("parts", "types"))
-    cases, total = [], zlib.crc32(b"")
+    cases, digest = [], hashlib.sha256()
     for name, files in wanted.sequences.items():
         if files.objects:
             raise MaskFolderError(f"{files.folder}: expected label maps, found folders of objects.")
-        for stem in files.stems:
-            total = zlib.crc32(f"{name}/{stem}".encode(), total)
-            if find_frame(str(root / "frames"), files, stem) is None:
-                raise MaskFolderError(f"{root / 'frames'}: no image of {name}, frame {stem}.")
+        images = [frame_path(str(root / "frames"), files, stem) for stem in files.stems]
+        if None in images:
+            stem = files.stems[images.index(None)]
+            raise MaskFolderError(f"{root / 'frames'}: no image of {name}, frame {stem}.")
+        _add_files(digest, name, [image for image in images if image is not None])
+        for side in (files, parts.get(name), classes.get(name)):
+            _add_files(digest, name, [side.frames[s] for s in files.stems] if side else [])
         types = _types(files, classes[name]) if classes else {}
         cases.append(_folder_case(root, files, parts.get(name), types))
     tasks = tuple(task for task, there in zip(TASKS, (True, parts, classes), strict=True) if there)
     frames = sum(case.length for case in cases)
-    described = {"data": str(path), "sequences": len(cases), "frames": frames, "names": total}
+    described = {"data": str(root.resolve()), "sequences": len(cases), "frames": frames}
+    described["sha256"] = digest.hexdigest()
     return Cases(tuple(cases), tuple(cases), tasks, described)

@@ -9,8 +9,6 @@ Differs: everything is in the one file; it asks no network and runs no script. N
          every cell, so no score is told by its colour alone.
 """
 
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -19,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from surgjax.evaluation.html_report import STYLE
-from surgjax.evaluation.report_files import text_table
-from surgjax.evaluation.robustness_tables import SETS
+from surgjax.evaluation.report_files import csv_bytes, text_table, without_nan
+from surgjax.evaluation.robustness_tables import SETS, TABLES
 from surgjax.inference.mask_writer import write_file
 
-TABLES = ("summary", "per_corruption", "per_cell")
 _BLUE = (0, 114, 178)
 _TITLES = {"corruptions": "The 18 corruptions", "surgical": "The surgical six"}
 _MORE = "td.heat{text-align:center;min-width:4em}tr.mean td,tr.mean th{border-top:2px solid #333}"
@@ -40,7 +37,7 @@ def _heat(value: Any, largest: float) -> str:
 
 
 def _row(name: str, row: Mapping[str, Any], keys: Sequence[str], largest: float, kind: str) -> str:
-    cells = "".join(_heat(row[key], largest) for key in ("clean", *keys, "mean"))
+    cells = "".join(_heat(row.get(key), largest) for key in ("clean", *keys, "mean"))
     relative = row["relative_drop"]
     lost = "–" if math.isnan(relative) else f"{100 * relative:.1f} %"
     return f"<tr{kind}><th class=text>{escape(name)}</th>{cells}<td>{lost}</td></tr>"
@@ -54,8 +51,13 @@ def _block(report: Mapping[str, Any], row: Mapping[str, Any], largest: float) ->
     titles = ["clean", *(key.replace("_", " ") for key in keys), "mean", "relative drop"]
     head = "<th></th>" + "".join(f"<th>{title}</th>" for title in titles)
     body = "".join(_row(r["corruption"], r, keys, largest, "") for r in rows)
+    groups = [r for r in report["per_group"] if all(r[k] == row[k] for k in same)]
+    body += "".join(_row(f"mean: {r['group']}", r, keys, largest, "") for r in groups)
     name = f"mean of {len(rows)}" + ("" if row["complete"] else " (not all were run)")
     last = _row(name, row, keys, largest, " class=mean")
+    classes = [r for r in report["per_class"] if all(r[k] == row[k] for k in same)]
+    label = "class" if row["task"] == "type" else "part"
+    last += "".join(_row(f"mean: {label} {r['class']}", r, keys, largest, "") for r in classes)
     title = f"{row['mode'].replace('_', ' ')}, {row['task']}"
     return f"<h3>{escape(title)}</h3><table><tr>{head}</tr>{body}{last}</table>"
 
@@ -101,32 +103,12 @@ def build_page(report: Mapping[str, Any]) -> str:
     )
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    names = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(
-        {k: "" if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
-        for row in rows
-    )
-    return text.getvalue().encode()
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    return [_without_nan(item) for item in value] if isinstance(value, list | tuple) else value
-
-
 def write(report: Mapping[str, Any], output: str | Path) -> list[Path]:
     """Writes every file whole; earlier ones are replaced. Returns where they are."""
     folder = Path(output)
-    data = json.dumps(_without_nan(report), indent=2, allow_nan=False) + "\n"
+    data = json.dumps(without_nan(report), indent=2, allow_nan=False) + "\n"
     files = {"report.json": data.encode(), "report.html": build_page(report).encode()}
-    files |= {f"{name}.csv": _csv(report[name]) for name in TABLES}
+    files |= {f"{name}.csv": csv_bytes(report[name]) for name in TABLES}
     for name, content in files.items():
         write_file(folder / name, content)
     return [folder / name for name in files]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from surgjax.evaluation.prompting import tight_box
 from surgjax.evaluation.robustness_cases import Labelled
 from surgjax.evaluation.segmenter import Prompt, Segmenter
 from surgjax.metrics.label_maps import IGNORED, Areas, FrameAreas, labels_of
@@ -98,12 +99,6 @@ def frame_areas(
     return areas
 
 
-def box_of(mask: np.ndarray) -> np.ndarray:
-    """float32 x0 y0 x1 y1 of a mask with at least one pixel."""
-    columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
-    return np.array([columns[0], rows[0], columns[-1], rows[-1]], np.float32)
-
-
 def point_of(mask: np.ndarray) -> np.ndarray:
     """float32 x, y of the deepest pixel."""
     return center_click(None, mask)[0]
@@ -114,7 +109,7 @@ def image_masks(model: ImageModel, wanted: Masks, mode: str) -> dict[Region, np.
     truths = list(wanted.values())
     if mode == "box":
         masks, ious, _ = model.predict(
-            box=np.stack([box_of(mask) for mask in truths]), multimask_output=False
+            box=np.stack([tight_box(mask) for mask in truths]), multimask_output=False
         )
     else:
         points = np.stack([point_of(mask) for mask in truths])[:, None]

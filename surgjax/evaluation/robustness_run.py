@@ -20,7 +20,7 @@ import numpy as np
 
 from surgjax.evaluation import robustness_prompts as prompts
 from surgjax.evaluation.robustness_cases import TASKS, Case, Cases
-from surgjax.evaluation.robustness_tables import CLEAN, MODES, SETS, Cell
+from surgjax.evaluation.robustness_tables import CLEAN, MODES, SETS, Cell, Scores, score
 from surgjax.evaluation.segmenter import Segmenter
 from surgjax.inference.mask_writer import write_file
 from surgjax.metrics.label_maps import Areas, State
@@ -158,25 +158,45 @@ def _store(path: Path, states: States, about: Mapping[str, Any]) -> None:
     write_file(path, json.dumps({"about": about, "states": listed}).encode())
 
 
+def _fits(key: str, theirs: Any, wanted: Any) -> bool:
+    """Stored modes and tasks must include the wanted ones; all else must be the same."""
+    return set(wanted) <= set(theirs) if key in ("modes", "tasks") else theirs == wanted
+
+
 def _load(path: Path, about: Mapping[str, Any]) -> States:
+    """The wanted modes and tasks of a stored cell, in the order of `about`."""
     try:
         stored = json.loads(path.read_text())
         theirs = stored["about"]
-        if theirs != about:
-            odd = next(k for k in {**theirs, **about} if theirs.get(k) != about.get(k))
-            raise ValueError(
-                f"{path} was computed with {odd} {theirs.get(odd)!r}, this run has "
-                f"{about.get(odd)!r}; choose another --output, or remove that folder."
-            )
-        return {
+        for key in {**theirs, **about}:
+            if key not in theirs or key not in about or not _fits(key, theirs[key], about[key]):
+                raise ValueError(
+                    f"{path} was computed with {key} {theirs.get(key)!r}, this run has "
+                    f"{about.get(key)!r}; choose another --output, or remove that folder."
+                )
+        found = {
             (row["mode"], row["task"]): {
                 (case, frame): {label: Areas(*counts) for label, *counts in areas}
                 for case, frame, areas in row["frames"]
             }
             for row in stored["states"]
+            if row["mode"] in about["modes"] and row["task"] in about["tasks"]
         }
+        keys = [(mode, task) for mode in about["modes"] for task in about["tasks"]]
+        return {key: found.get(key, {}) for key in keys}
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: it is no cell of a robustness run ({error}).") from None
+
+
+def _scores(path: Path, about: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """The scores of a stored cell, by mode and task; its areas are let go."""
+    found = {}
+    for (mode, task), state in _load(path, about).items():
+        try:
+            found[mode, task] = score(state)
+        except ValueError as error:
+            raise ValueError(f"{mode}, {task}: {error}") from None
+    return found
 
 
 def _time_left(spent: Sequence[float], left: int) -> str:
@@ -194,14 +214,15 @@ def run(
     output: str | Path,
     model: str,
     say: Callable[[str], None] = print,
-) -> dict[tuple[str, str, Cell], State]:
-    """Every state of the plan; cells that the folder holds already are read, not computed.
+) -> Scores:
+    """The scores of every cell of the plan; cells that the folder holds are read, not computed.
 
-    `model` names weights and precision, so that cells of another model are refused.
+    `model` names weights and precision, so that cells of another model are refused. Areas of one
+    cell at a time are in memory; what stays of it is its scores.
     """
     folder = Path(output)
     (folder / "cells").mkdir(parents=True, exist_ok=True)
-    result: dict[tuple[str, str, Cell], State] = {}
+    result: dict[tuple[str, str, Cell], dict[str, Any]] = {}
     works, spent = plan.works(), {kind: [] for kind in INPUTS}
     stored = {work: _cell_path(folder, *work) for work in works}
     todo = [work for work in works if not stored[work].exists()]
@@ -209,15 +230,15 @@ def run(
         say(f"{len(works) - len(todo)} of {len(works)} cells are there already.")
     for kind, cell in works:
         modes = [mode for mode in INPUTS[kind] if mode in plan.modes]
+        tasks = [task for task in TASKS if task in plan.tasks]
         about = {
-            "model": model, "seed": plan.seed, "modes": modes, "tasks": list(plan.tasks),
+            "model": model, "seed": plan.seed, "modes": modes, "tasks": tasks,
             **cases.description,
         }  # fmt: skip
         path = stored[kind, cell]
         if (kind, cell) in todo:
             start = time.monotonic()
-            states = compute_cell(kind, cell, cases, plan, image, video)
-            _store(path, states, about)
+            _store(path, compute_cell(kind, cell, cases, plan, image, video), about)
             spent[kind].append(time.monotonic() - start)
             todo.remove((kind, cell))
             rest = sum(1 for other, _ in todo if other == kind)
@@ -226,6 +247,6 @@ def run(
                 f"{len(works) - len(todo)}/{len(works)} {kind}, {name}: {spent[kind][-1]:.1f} s; "
                 f"{_time_left(spent[kind], rest)} left for {kind}s"
             )
-        for key, state in _load(path, about).items():
-            result[*key, cell] = state
+        for (mode, task), found in _scores(path, about).items():
+            result[mode, task, cell] = found
     return result

@@ -37,8 +37,10 @@ def read_flow(path: Path) -> np.ndarray:
             flow = cv2.readOpticalFlow(str(path))
             if flow is None or not flow.size:
                 raise ValueError("no Middlebury flow")
-            return flow
-        return np.load(path, allow_pickle=False)
+        else:
+            flow = np.load(path, allow_pickle=False)
+        optical_flow.check_flow(flow)
+        return flow
     except (OSError, ValueError, EOFError, cv2.error) as error:
         raise MaskFolderError(f"{path}: it holds no optical flow ({error}).") from None
 

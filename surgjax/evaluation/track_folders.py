@@ -1,6 +1,6 @@
 """Folders of label maps as tracks: an id of a sequence is a track, and HOTA, CLEAR, IDF1 follow.
 
-Path:    mask_folders (a Pair) -> [score_sequence -> merge -> report] -> folder_protocols
+Path:    mask_folders (a Pair) -> [read_tracks -> score_sequence -> join -> report] -> protocols
 Axes:    label maps are uint8 (H, W); one row of per_sequence for each sequence.
 Units:   scores are fractions of 1; counts in objects times frames.
 Errors:  MaskFolderError naming the file.
@@ -13,8 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from surgjax.evaluation.mask_folders import Pair, read_pairs
+import numpy as np
+
+from surgjax.evaluation.mask_folders import MaskFolderError, Pair, read_pairs
 from surgjax.metrics import by_name, clear, hota, identity, tracks
+from surgjax.metrics.label_maps import IGNORED, labels_of
 
 
 @dataclass(frozen=True)
@@ -27,31 +30,37 @@ class SequenceCounts:
 
 
 State = Mapping[str, SequenceCounts]
-merge = by_name.merge
+join = by_name.join
 
 # First in every report; the other scores and counts follow.
 MAIN = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "LocA", "IDSW")
 
 
-def read_tracks(pair: Pair, similarity: str) -> tracks.TrackPair:
-    """The tracks of one sequence, frame by frame."""
-    return tracks.concatenate(
-        [
-            tracks.pair_from_label_maps(
-                prediction.label_map[None], target.label_map[None], similarity
-            )
-            for prediction, target in read_pairs(pair)
-        ]
-    )
+def read_tracks(pair: Pair, similarity: str) -> tuple[tracks.TrackPair, tuple[str, ...]]:
+    """The tracks of one sequence, frame by frame, and notes; 255 is no track on either side."""
+    pieces, labels, first = [], set(), None
+    for prediction, target in read_pairs(pair, same_ids=False):
+        here = labels_of(prediction.label_map)
+        labels |= here
+        if IGNORED in here:
+            first = first or prediction.path
+        found = np.where(prediction.label_map == IGNORED, np.uint8(0), prediction.label_map)
+        pieces.append(tracks.pair_from_label_maps(found[None], target.label_map[None], similarity))
+    if labels - {0} == {IGNORED}:
+        raise MaskFolderError(
+            f"{first}: the predictions of {pair.name!r} hold 0 and 255 only. 255 is no track; "
+            "their ids must be 1 to 254."
+        )
+    notes = () if first is None else (f"{first}: it holds 255, which is not scored as a track",)
+    return tracks.concatenate(pieces), notes
 
 
-def score_sequence(pair: Pair, similarity: str = "mask") -> State:
+def score_sequence(found: tracks.TrackPair, name: str) -> State:
     """The state of one sequence."""
-    found = read_tracks(pair, similarity)
     counts = SequenceCounts(
         hota.score_sequence(found), clear.score_sequence(found), identity.score_sequence(found)
     )
-    return by_name.update(by_name.init_state(), pair.name, counts)
+    return by_name.update(by_name.init_state(), name, counts)
 
 
 def _joined(parts: list[Mapping[str, Any]]) -> dict[str, float]:

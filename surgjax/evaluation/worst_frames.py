@@ -8,7 +8,8 @@ Source:  colours of Okabe and Ito, Color Universal Design (2008).
 Differs: nothing to compare with.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import bisect
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,25 @@ _WIDTH = 360
 Frames = str | Callable[[str, str], np.ndarray] | None
 
 
-def worst_rows(rows: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
+def _badness(row: Mapping[str, Any]) -> float:
+    return row["J"] + row["F"]
+
+
+def worst_rows(rows: Iterable[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
     """The scored rows with the lowest mean of J and F, the worst of each object first.
 
     Every object gives one row before any gives a second, so that one lost object does not fill the
     sheet.
     """
     by_object: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
-    for row in sorted(rows, key=lambda row: row["J"] + row["F"]):
-        by_object.setdefault((row["sequence"], row["object"]), []).append(row)
+    for row in rows:  # never are more than `count` objects needed, nor more rows of one
+        of = by_object.setdefault((row["sequence"], row["object"]), [])
+        bisect.insort(of, row, key=_badness)
+        del of[count:]
+        if len(by_object) > count:  # one that comes again counts by a worse row, or not at all
+            del by_object[max(reversed(by_object), key=lambda key: _badness(by_object[key][0]))]
     ranked = [(place, row) for of in by_object.values() for place, row in enumerate(of)]
-    ranked.sort(key=lambda pair: (pair[0], pair[1]["J"] + pair[1]["F"]))
+    ranked.sort(key=lambda pair: (pair[0], _badness(pair[1])))
     return [row for _, row in ranked[:count]]
 
 
@@ -46,17 +55,23 @@ def _mask(side: SequenceFiles | None, object_id: int, stem: str) -> np.ndarray |
     return file.label_map > 0 if side.objects else file.label_map == object_id
 
 
+def frame_path(folder: str, sequence: SequenceFiles, stem: str) -> Path | None:
+    """FOLDER/SEQUENCE/STEM.jpg or .png, without SEQUENCE for a flat one; None if there is none."""
+    root = Path(folder) if sequence.is_flat else Path(folder) / sequence.name
+    for suffix in FOLDER_SUFFIXES:
+        if (path := root / f"{stem}{suffix}").is_file():
+            return path
+    return None
+
+
 def find_frame(folder: Frames, sequence: SequenceFiles, stem: str) -> np.ndarray | None:
-    """The image of a frame: FOLDER/SEQUENCE/STEM.jpg or .png, without SEQUENCE for a flat one."""
+    """The image of a frame, where there is one; see `frame_path`."""
     if folder is None:
         return None
     if callable(folder):
         return folder(sequence.name, stem)
-    root = Path(folder) if sequence.is_flat else Path(folder) / sequence.name
-    for suffix in FOLDER_SUFFIXES:
-        if (path := root / f"{stem}{suffix}").is_file():
-            return read_image(path)
-    return None
+    path = frame_path(folder, sequence, stem)
+    return None if path is None else read_image(path)
 
 
 def draw(pair: Pair, object_id: int, stem: str, frames: Frames = None) -> np.ndarray:

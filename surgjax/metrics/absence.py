@@ -1,6 +1,6 @@
 """How often a method finds an object where there is none: false positives on absent objects.
 
-Path:    masks, targets -> [update -> merge] -> compute -> false-positive rate
+Path:    masks, targets, or counts -> [update, count -> merge] -> compute -> false-positive rate
 Axes:    masks are bool (..., H, W); the leading axes are frames and objects.
 Units:   areas in pixels; the rate as a fraction of 1.
 Errors:  ValueError for differing shapes, differing `min_area`, or if every object is present.
@@ -8,6 +8,7 @@ Source:  ours, for the question of R-SIS (arXiv:2411.12199), which also prompts 
 Differs: nothing to compare with.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,6 +51,11 @@ def update(state: State, masks: np.ndarray, targets: np.ndarray) -> State:
     )
 
 
+def count(absent: int, false_positives: int) -> State:
+    """The state of (frame, object) pairs of which only presence is known, not the areas."""
+    return State(absent=absent, false_positives=false_positives)
+
+
 def merge(first: State, second: State) -> State:
     """The state of the frames and objects of both."""
     if first.min_area != second.min_area:
@@ -59,12 +65,15 @@ def merge(first: State, second: State) -> State:
 
 
 def compute(state: State) -> dict[str, Any]:
-    """`false_positive_rate`, its counts, and the share of the image that was falsely covered."""
+    """`false_positive_rate`, its counts, and the share of the image that was falsely covered.
+
+    That share, `false_area`, is NaN if no areas were counted.
+    """
     if not state.absent:
         raise ValueError("absence: every object is present on every frame.")
     return {
         "false_positive_rate": state.false_positives / state.absent,
         "absent": state.absent,
         "false_positives": state.false_positives,
-        "false_area": state.false_area / state.area,
+        "false_area": state.false_area / state.area if state.area else math.nan,
     }

@@ -9,9 +9,10 @@ Differs: sums are only taken by `compute`, in the order of the names, so a score
          last bit however the parts were spread over batches and processes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
+_K = TypeVar("_K")  # a name, or the name of a video and a frame
 _T = TypeVar("_T")
 
 
@@ -25,11 +26,19 @@ def update(state: Mapping[str, _T], name: str, counts: _T) -> Mapping[str, _T]:
     return merge(state, {name: counts})
 
 
-def merge(first: Mapping[str, _T], second: Mapping[str, _T]) -> Mapping[str, _T]:
+def merge(first: Mapping[_K, _T], second: Mapping[_K, _T]) -> Mapping[_K, _T]:
     """The state of two evaluations over different parts."""
-    if twice := sorted(set(first) & set(second)):
-        raise ValueError(f"Scored twice: {twice}.")
-    return {**first, **second}
+    return join([first, second])
+
+
+def join(states: Iterable[Mapping[_K, _T]]) -> Mapping[_K, _T]:
+    """The state of any number of evaluations over different parts; each is visited once."""
+    joined: dict[_K, _T] = {}
+    for state in states:
+        if twice := [name for name in state if name in joined]:
+            raise ValueError(f"Scored twice: {twice}.")
+        joined.update(state)
+    return joined
 
 
 def in_order(state: Mapping[str, _T]) -> list[tuple[str, _T]]:

@@ -31,13 +31,9 @@ from surgjax.metrics.label_maps import (
     merge,
     update,
 )
+from surgjax.metrics.means import mean
 
 __all__ = ["class_areas", "compute", "init_state", "merge", "update"]
-
-
-def _mean(values: Iterable[float]) -> float:
-    values = list(values)
-    return math.fsum(values) / len(values) if values else math.nan
 
 
 def _dice(areas: Areas | None) -> float:
@@ -53,7 +49,7 @@ def _class_dices(frames: Iterable[FrameAreas]) -> dict[int, dict[str, Any]]:
             values.setdefault(label, []).append(_dice(area))
             samples[label] = samples.get(label, 0) + (area.target > 0)
     return {
-        label: {"class": label, "dice": _mean(values[label]), "samples": samples[label]}
+        label: {"class": label, "dice": mean(values[label]), "samples": samples[label]}
         for label in sorted(values)
     }
 
@@ -63,7 +59,7 @@ def _object_dices(video: str, frames: list[FrameAreas]) -> list[dict[str, Any]]:
     objects = []
     for label in sorted({i for areas in frames for i, area in areas.items() if area.target}):
         first = next(k for k, areas in enumerate(frames) if label in areas)
-        dice = _mean(_dice(areas.get(label)) for areas in frames[first:])
+        dice = mean(_dice(areas.get(label)) for areas in frames[first:])
         objects.append({"sequence": video, "object": label, "dice": dice})
     return objects
 
@@ -78,16 +74,16 @@ def compute(state: State) -> dict[str, Any]:
         frames = list(part.values())
         objects = _object_dices(video, frames)
         per_object += objects
-        class_mean = _mean(row["dice"] for row in _class_dices(frames).values())
-        object_mean = _mean(row["dice"] for row in objects)
+        class_mean = mean(row["dice"] for row in _class_dices(frames).values())
+        object_mean = mean(row["dice"] for row in objects)
         per_sequence.append(
             {"sequence": video, "dice_class": class_mean, "dice_object": object_mean}
         )
     samples = sum(row["samples"] for row in classes.values())
     weighted = math.fsum(row["samples"] * row["dice"] for row in classes.values())
     return {
-        "dice_class": _mean(row["dice"] for row in classes.values()),
-        "dice_object": _mean(row["dice"] for row in per_object),
+        "dice_class": mean(row["dice"] for row in classes.values()),
+        "dice_object": mean(row["dice"] for row in per_object),
         "wmdc": weighted / samples if samples else math.nan,
         "per_class": list(classes.values()),
         "per_object": per_object,

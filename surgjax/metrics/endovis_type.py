@@ -16,7 +16,6 @@ Differs: a measure without a single frame is NaN; the reference warns and prints
 """
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 from surgjax.metrics.label_maps import (
@@ -28,6 +27,7 @@ from surgjax.metrics.label_maps import (
     merge,
     update,
 )
+from surgjax.metrics.means import mean
 
 __all__ = ["class_areas", "compute", "init_state", "merge", "update"]
 
@@ -52,11 +52,6 @@ CLASSES_2018 = (
 )
 
 
-def _mean(values: Iterable[float]) -> float:
-    values = list(values)
-    return math.fsum(values) / len(values) if values else math.nan
-
-
 def _four(frames: list[FrameAreas]) -> tuple[dict[str, float], dict[int, float]]:
     """The four measures, and the mean IoU of each class."""
     isi, challenge, by_class = [], [], {}
@@ -65,19 +60,19 @@ def _four(frames: list[FrameAreas]) -> tuple[dict[str, float], dict[int, float]]
         ious = {label: area.shared / area.union for label, area in areas.items()}
         if not ious:
             continue
-        isi.append(_mean(ious.values()))
+        isi.append(mean(ious.values()))
         if wanted := [iou for label, iou in ious.items() if areas[label].target]:
-            challenge.append(_mean(wanted))
+            challenge.append(mean(wanted))
         for label, iou in ious.items():
             by_class.setdefault(label, []).append(iou)
         if any(area.predicted for area in areas.values()):
             shared += sum(area.shared for area in areas.values())
             union += sum(area.union for area in areas.values())
-    class_ious = {label: _mean(values) for label, values in sorted(by_class.items())}
+    class_ious = {label: mean(values) for label, values in sorted(by_class.items())}
     return {
-        "challenge_iou": _mean(challenge),
-        "isi_iou": _mean(isi),
-        "mc_iou": _mean(class_ious.values()),
+        "challenge_iou": mean(challenge),
+        "isi_iou": mean(isi),
+        "mc_iou": mean(class_ious.values()),
         "pooled_iou": shared / union if union else (0.0 if isi else math.nan),
     }, class_ious
 

@@ -14,6 +14,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from surgjax.metrics.by_name import join, merge
+
+__all__ = [
+    "IGNORED", "Areas", "FrameAreas", "State", "by_video", "class_areas", "clear_ignored",
+    "init_state", "join", "labels_of", "merge", "update",
+]  # fmt: skip
+
 IGNORED = 255  # in the ground truth
 
 
@@ -77,13 +84,6 @@ def init_state() -> State:
 def update(state: State, video: str, frames: Mapping[int, FrameAreas]) -> State:
     """The state with more frames of a video."""
     return merge(state, {(video, frame): areas for frame, areas in frames.items()})
-
-
-def merge(first: State, second: State) -> State:
-    """The state of two evaluations over different frames."""
-    if twice := sorted(set(first) & set(second)):
-        raise ValueError(f"Counted twice (video, frame): {twice}.")
-    return {**first, **second}
 
 
 def by_video(state: State) -> dict[str, State]:

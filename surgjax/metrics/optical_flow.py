@@ -28,19 +28,26 @@ from surgjax.metrics.temporal import (
     update,
 )
 
-__all__ = ["MODES", "compute", "init_state", "merge", "score_pair", "update", "warp"]
+__all__ = ["MODES", "check_flow", "compute", "init_state", "merge", "score_pair", "update", "warp"]
 
 MODES = ("corrected", "literal")
 
 
-def _fit(flow: np.ndarray, shape: tuple[int, ...], mode: str) -> np.ndarray:
-    """The flow on the maps' grid, bilinear with half-pixel centres."""
-    if flow.ndim != 3 or flow.shape[2] != 2 or not np.issubdtype(flow.dtype, np.floating):
-        raise ValueError(
-            f"flow: floats (height, width, 2) expected, {flow.dtype} {flow.shape} found."
-        )
+def check_flow(flow: object) -> None:
+    """Refuses what is no array of finite vectors, with at least one."""
+    expected = "flow: floats (height, width, 2) expected"
+    if not isinstance(flow, np.ndarray):
+        raise ValueError(f"{expected}, {type(flow).__name__} found.")
+    shaped = flow.ndim == 3 and flow.shape[2:] == (2,) and flow.size
+    if not shaped or not np.issubdtype(flow.dtype, np.floating):
+        raise ValueError(f"{expected}, {flow.dtype} {flow.shape} found.")
     if not np.isfinite(flow).all():
         raise ValueError("flow: it holds NaN or infinite vectors.")
+
+
+def _fit(flow: np.ndarray, shape: tuple[int, ...], mode: str) -> np.ndarray:
+    """The flow on the maps' grid, bilinear with half-pixel centres."""
+    check_flow(flow)
     height, width = shape
     fitted = cv2.resize(
         flow.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR

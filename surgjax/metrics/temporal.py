@@ -16,8 +16,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from surgjax.metrics.by_name import join, merge
 from surgjax.metrics.contours import contour_distance
 from surgjax.metrics.label_maps import labels_of
+from surgjax.metrics.means import mean
+
+__all__ = [
+    "SIDE", "PairScores", "State", "by_sequence", "compute", "init_state", "join", "macro",
+    "merge", "resize_labels", "score_pair", "update",
+]  # fmt: skip
 
 SIDE = 299
 
@@ -64,16 +71,8 @@ def update(state: State, video: str, pairs: Mapping[int, Mapping[int, PairScores
     return merge(state, {(video, frame): scores for frame, scores in pairs.items()})
 
 
-def merge(first: State, second: State) -> State:
-    """The state of two evaluations over different pairs."""
-    if twice := sorted(set(first) & set(second)):
-        raise ValueError(f"Scored twice (video, frame): {twice}.")
-    return {**first, **second}
-
-
-def _mean(values: Iterable[float]) -> float:
-    values = [value for value in values if not math.isnan(value)]
-    return math.fsum(values) / len(values) if values else math.nan
+def _known_mean(values: Iterable[float]) -> float:
+    return mean(value for value in values if not math.isnan(value))
 
 
 def macro(state: State, names: tuple[str, str]) -> dict[str, Any]:
@@ -86,10 +85,10 @@ def macro(state: State, names: tuple[str, str]) -> dict[str, Any]:
             values.setdefault(label, []).append(scores)
     per_label = [
         {"label": label, "pairs": len(rows)}
-        | {name: _mean(row[k] for row in rows) for k, name in enumerate(names)}
+        | {name: _known_mean(row[k] for row in rows) for k, name in enumerate(names)}
         for label, rows in sorted(values.items())
     ]
-    means = {name: _mean(row[name] for row in per_label) for name in names}
+    means = {name: _known_mean(row[name] for row in per_label) for name in names}
     return means | {"per_label": per_label}
 
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from surgjax.metrics.label_maps import IGNORED
+from surgjax.ops.masks import bounding_box
 from surgjax.typing import Bool, Float, NDArray, typechecked
-
-IGNORE = 255  # truth that counts for nobody, as in palette PNGs
 
 
 @dataclass(frozen=True)
@@ -138,10 +138,10 @@ def boxes_of_labels(label_map: np.ndarray, ids: np.ndarray) -> np.ndarray:
     boxes = np.empty((len(ids), 4))
     for row, i in enumerate(ids):
         mask = label_map == i
-        columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
-        if not len(columns):
+        if not mask.any():
             raise ValueError(f"id {i} is not in the label map.")
-        boxes[row] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+        left, top, right, bottom = bounding_box(mask)
+        boxes[row] = left, top, right + 1, bottom + 1  # from edge to edge
     return boxes
 
 
@@ -172,7 +172,7 @@ def pair_from_label_maps(
     predictions: np.ndarray,
     targets: np.ndarray,
     similarity: str = "mask",
-    ignore: int | None = IGNORE,
+    ignore: int | None = IGNORED,
 ) -> TrackPair:
     """Masklets as tracks: [T, H, W] label maps of whole numbers, 0 background, an id per object.
 

@@ -11,6 +11,8 @@ Differs: an object that is wholly hidden, by another one or by the rim, counts a
 
 import numpy as np
 
+from surgjax.ops.masks import bounding_box
+
 PERSPECTIVES = ("visibility", "intracorporeal", "intraoperative")
 
 
@@ -18,11 +20,7 @@ def boxes_of(label_map: np.ndarray, num_objects: int) -> np.ndarray:
     """[O, 4] float32 boxes of labels 1..O."""
     boxes = np.zeros((num_objects, 4), np.float32)
     for index in range(num_objects):
-        mask = label_map == index + 1
-        columns = np.flatnonzero(mask.any(0))
-        if columns.size:
-            rows = np.flatnonzero(mask.any(1))
-            boxes[index] = columns[0], rows[0], columns[-1], rows[-1]
+        boxes[index] = bounding_box(label_map == index + 1)
     return boxes
 
 

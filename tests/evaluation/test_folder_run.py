@@ -1,8 +1,11 @@
 """Folders through every protocol: values by hand, layouts, refusals with the file's name."""
 
+import dataclasses
 import json
 import math
+import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -96,6 +99,22 @@ def test_presets_differ_where_they_should(tmp_path):
     assert kept["settings"]["keep_first_and_last"] is True
 
 
+def test_literal_davis17_stops_where_its_reference_stops(tmp_path):
+    """Ids 1 and 3 on the first frame, 4 later: the reference counts 1, 2, 3 and stops at more."""
+    late = [(4, 25, 5, 8)]
+    truth = [square((1, 5, 5, 10), (3, 5, 30, 10), *late * (t > 1)) for t in range(5)]
+    gap = [square((1, 5, 5, 10), (2, 25, 40, 8), (3, 5, 30, 10)) for _ in range(5)]
+    both = folders.write(tmp_path / "pred", gap), folders.write(tmp_path / "gt", truth)
+    literal = Options(mode="literal")
+    report = score_folders("davis17", *both, options=literal)
+    assert [(row["object"], row["J"]) for row in report["per_object"]] == [(1, 1), (2, 0), (3, 1)]
+    _refused(both, r"holds id 2, which the ground truth of 'gt' never shows \(ids \[1, 3, 4\]\)")
+    above = folders.write(tmp_path / "above", truth), both[1]
+    with pytest.raises(ValueError, match="00002.png: it holds id 4, .*first frame ends with id 3"):
+        score_folders("davis17", *above, options=literal)
+    assert score_folders("davis17", *above)["J"] == 1
+
+
 def test_literal_davis17_scores_ids_that_no_frame_shows(tmp_path):
     maps = [square((3, 5, 5, 10)) for _ in range(4)]
     both = (
@@ -155,6 +174,77 @@ def test_flow_from_files_and_from_a_function(tmp_path):
         score_folders("temporal", predictions, options=Options(flow=str(flow), mode="literal"))
 
 
+def test_bad_flow_is_explained(tmp_path):
+    predictions = folders.write(tmp_path / "pred", [square((1, 5, 5, 10))] * 2)
+    flow = tmp_path / "flow"
+    flow.mkdir()
+    path, good = flow / "00001.npy", np.zeros((4, 6, 2), np.float32)
+    options = Options(flow=str(flow))
+    for bad, message in (
+        (good[:0], r"float32 \(0, 6, 2\) found"),
+        (good[..., 0], r"float32 \(4, 6\) found"),
+        (good.astype(int), r"int64 \(4, 6, 2\) found"),
+        (good + np.nan, "NaN or infinite"),
+    ):
+        np.save(path, bad)
+        with pytest.raises(ValueError, match=rf"flow/00001.npy: it holds no .*{message}"):
+            score_folders("temporal", predictions, options=options)
+    with path.open("wb") as file:
+        np.savez(file, flow=good)
+    with pytest.raises(ValueError, match=r"flow/00001.npy: it holds no .*NpzFile found"):
+        score_folders("temporal", predictions, options=options)
+    path.unlink()
+    (flow / "00001.flo").write_bytes(b"PIEH")
+    with pytest.raises(ValueError, match="flow/00001.flo: it holds no optical flow"):
+        score_folders("temporal", predictions, options=options)
+    with pytest.raises(ValueError, match="jobs=2: the flow function cannot be sent to other"):
+        score_folders("temporal", predictions, options=Options(flow=lambda *_: good), jobs=2)
+    with pytest.raises(ValueError, match="00001.png: flow: .*expected, NoneType found"):
+        nothing: Any = lambda *_: None  # noqa: E731
+        score_folders("temporal", predictions, options=Options(flow=nothing))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_states_are_joined_once(both, monkeypatch, protocol):
+    for k in range(6):
+        for folder in both:
+            folders.write(Path(folder) / f"more_{k}", [square((1, 5, 5, 10))] * 3)
+    chosen, joined = PROTOCOLS[protocol], []
+
+    def join(states):
+        joined.append(len(states))
+        return chosen.join(states)
+
+    counting = dataclasses.replace(chosen, join=join)
+    monkeypatch.setitem(PROTOCOLS, protocol, counting)
+    score_folders(protocol, *both)
+    assert joined == [8]  # each state is handed over once, never a sum of earlier ones
+
+
+def _peak_of_scoring(protocol, root):
+    tracemalloc.start()
+    try:
+        report = score_folders(protocol, root, root)
+        assert len(report.get("tables", {}).get("per_frame", ())) >= 0
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("protocol", ["davis17", "dice", "temporal", "hota"])
+def test_memory_hardly_grows_with_the_videos(tmp_path, protocol):
+    size, peaks = (160, 240), []
+    for count in (4, 24):
+        root = tmp_path / str(count)
+        for v in range(count):
+            maps = [square((1, 5, 5 + t, 60), (2, 80, 50, 50), size=size) for t in range(8)]
+            folders.write(root / f"v{v:02d}", maps)
+        peaks.append(_peak_of_scoring(protocol, str(root)))
+    frames = 20 * 8
+    # One map has 38 400 bytes, its two masks as bits 9 600; what stays is numbers and names.
+    assert peaks[1] - peaks[0] < 4_000 * frames
+
+
 def test_missing_predictions(both):
     predictions, truth = both
     (Path(predictions) / "a" / "00002.png").unlink()
@@ -173,6 +263,8 @@ def test_missing_predictions(both):
 
 def test_processes_and_one_process_agree(both):
     one, two = (score_folders("davis17", *both, jobs=jobs) for jobs in (1, 2))
+    tables = [report.pop("tables") for report in (one, two)]
+    assert tables[0] == tables[1] and len(tables[0]["per_frame"]) == 20
     assert json.dumps(one) == json.dumps(two)
 
 
@@ -200,6 +292,58 @@ def test_folders_of_objects_score_as_label_maps(both, tmp_path, sides, protocol)
             score_folders(protocol, str(moved / "pred"), str(moved / "gt"))
         with pytest.raises(ValueError, match="this protocol needs label maps"):
             score_folders("dice", str(moved / "pred"), str(moved / "gt"), missing="empty")
+
+
+@pytest.mark.parametrize("protocol", ["davis17", "sav", "resurg"])
+def test_an_object_without_a_folder_of_predictions_is_missing(tmp_path, protocol):
+    truth = [square((1, 5, 5, 10), (2, 20, 20, 10))] * 4
+    folders.write(tmp_path / "gt" / "v", truth)
+    folders.write(tmp_path / "pred" / "v" / "001", [square((1, 5, 5, 10))] * 4)
+    both = str(tmp_path / "pred"), str(tmp_path / "gt")
+    message = r"pred/v/002: this folder of predictions is missing; .*gt/v/00000.png shows id 2"
+    with pytest.raises(ValueError, match=message):
+        score_folders(protocol, *both)
+    report = score_folders(protocol, *both, missing="empty")
+    assert [row["J"] for row in report["per_object"]] == [1, 0]
+    assert report["notes"] == [f"{tmp_path}/pred/v/002: missing, object 2 counted as empty"]
+
+
+def test_two_folders_of_one_object_are_refused(tmp_path):
+    for name in ("1", "01"):
+        folders.write(tmp_path / "pred" / "v" / name, [square((1, 5, 5, 10))] * 4)
+    both = str(tmp_path / "pred"), folders.write(tmp_path / "gt", [square((1, 5, 5, 10))] * 4)
+    _refused(both, r"pred/v/01 and .*pred/v/1 are both folders of object 1; expected one")
+
+
+def test_objects_that_are_never_there(tmp_path):
+    """Folder 2 of the truth is empty; 3 has no folder in it, so nobody knows about it."""
+    one, nothing = square((1, 5, 5, 10)), square()
+    for side, objects in {
+        "gt": {1: [one] * 5, 2: [nothing] * 5},
+        "pred": {1: [one] * 5, 2: [one, one, nothing, nothing, one], 3: [one] * 5},
+    }.items():
+        for i, masks in objects.items():
+            folders.write(tmp_path / side / "v" / str(i), masks)
+    both = str(tmp_path / "pred"), str(tmp_path / "gt")
+    report = score_folders("sav", *both)
+    assert report["J"] == 1 and math.isnan(report["false_positive_rate"])
+    assert report["absent_false_positive_rate"] == pytest.approx(1 / 3)  # frames 1 to 3
+    absent = [{"sequence": "v", "object": 2, "frames": 3, "false_positives": 1}]
+    assert report["per_absent_object"] == absent
+    assert len(report["notes"]) == 1
+    assert "pred/v/3/00000.png: it holds id 3" in report["notes"][0]
+    assert "not annotated and not scored" in report["notes"][0]
+    assert score_folders("resurg", *both)["absent_false_positive_rate"] == pytest.approx(3 / 5)
+    # Label maps say of every id whether it is there, so here 2 and 3 are known to be absent.
+    maps = folders.write(tmp_path / "maps" / "v", [one] * 5)
+    report = score_folders("resurg", both[0], str(Path(maps).parent))
+    assert report["absent_false_positive_rate"] == pytest.approx((3 + 5) / 10)
+    assert "holds id 2, which the ground truth of 'v' never shows" in report["notes"][0]
+    _refused((both[0], str(Path(maps).parent)), "v/2/00000.png: it holds id 2")
+    found = [square((1, 5, 5, 10), *[(9, 20, 20, 10)] * (t == 1)) for t in range(5)]
+    found = str(Path(folders.write(tmp_path / "found" / "v", found)).parent)
+    report = score_folders("resurg", found, str(Path(maps).parent))
+    assert report["absent_false_positive_rate"] == pytest.approx(1 / 5)
 
 
 def test_wrong_files_are_named(both):
@@ -251,10 +395,17 @@ def test_a_palette_that_swaps_ids_is_named(both):
     path = Path(both[0]) / "a" / "00001.png"
     label_map = np.array(Image.open(path))
     black, red, green = (0, 0, 0), (128, 0, 0), (0, 128, 0)
-    folders.write_palette(path, label_map, [black, green, red])
+    wanted = score_folders("davis17", *both)["J"]
+    swapped = np.array([0, 2, 1], np.uint8)[label_map]
+    folders.write_palette(path, swapped, [black, green, red])  # looks right, its values are not
     _refused(both, r"pred/a/00001.png: its palette gives value 1 the colour that .* gives id 2")
+    _refused(both, r"Write the ids as values; if they are, save the file as a grey PNG")
+    folders.write_palette(path, label_map, [black, green, red])  # looks wrong, its values are right
+    assert score_folders("davis17", *both)["J"] == wanted
     folders.write_palette(path, label_map, [black, (1, 2, 3), (4, 5, 6)])  # merely other colours
-    assert score_folders("davis17", *both)["J"] < 1
+    assert score_folders("davis17", *both)["J"] == wanted
+    Image.fromarray(swapped).save(path)  # grey: nothing but its values
+    assert score_folders("davis17", *both)["J"] < wanted
 
 
 def _refused(both, message, **options):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import weakref
 
 import numpy as np
 import pytest
@@ -207,6 +208,36 @@ def test_a_run_goes_on_where_it_stopped(tmp_path):
     assert len(boxes.seen) == 4 and wider.items() >= whole.items()
 
 
+def test_a_part_of_what_is_stored(tmp_path):
+    """Fewer modes, fewer tasks, another order: taken from the cells, and nothing is computed."""
+    whole, _ = _run(tmp_path, Plan(corruptions=FOG, surgical=NONE, severities=(1,)))
+    part, boxes = _run(tmp_path, Plan(("image_point",), ("type", "binary"), FOG, NONE, (1,)))
+    assert boxes.seen == [] and part.items() <= whole.items()
+    assert [key[:2] for key in part][:2] == [("image_point", "binary"), ("image_point", "type")]
+    order = Plan(("video_point", "image_box"), ("parts", "binary"), FOG, NONE, (1,))
+    assert _run(tmp_path, order)[1].seen == []
+
+
+def test_areas_of_one_cell_at_a_time(tmp_path, monkeypatch):
+    """The areas of a cell are gone before those of the next are read."""
+    plan, alive = Plan(corruptions=FOG, surgical=NONE, severities=(1, 2)), []
+    load = robustness_run._load
+
+    class State(dict):
+        pass
+
+    def watched(path, about):
+        assert not [ref for ref in alive if ref() is not None]
+        found = {key: State(state) for key, state in load(path, about).items()}
+        alive.extend(weakref.ref(state) for state in found.values())
+        return found
+
+    monkeypatch.setattr(robustness_run, "_load", watched)
+    scores, _ = _run(tmp_path, plan)
+    assert len(alive) == len(scores) == 27
+    assert all(isinstance(found["mean_iou"], float) for found in scores.values())
+
+
 def test_cells_of_another_run_are_refused(tmp_path):
     plan = Plan(("image_box",), ("binary",), FOG, NONE, (1,))
     _run(tmp_path, plan)
@@ -259,10 +290,26 @@ def test_a_folder(folder, tmp_path):
     read = cases.videos[1].read(1)
     assert (read.instances == _labelled(2).instances).all() and read.frame_u8.shape == (40, 60, 3)
     states, _ = _run(tmp_path / "out", Plan(corruptions=NONE, surgical=NONE), cases)
-    assert len(states["image_box", "type", CLEAN]) == 4
-    assert set(states["image_box", "type", CLEAN]["b", 1]) == {3, 6}
+    assert states["image_box", "type", CLEAN]["frames"] == 4
+    assert set(states["image_box", "type", CLEAN]["per_class"]) == {3, 6}
     shutil.rmtree(folder / "parts")
     assert robustness_cases.open_folder(str(folder)).tasks == ("binary", "type")
+
+
+@pytest.mark.parametrize("changed", ["frames", "instances", "types"])
+def test_changed_data_is_refused(folder, tmp_path, changed):
+    plan = Plan(("image_box",), ("binary",), FOG, NONE, (1,))
+    cases = robustness_cases.open_folder(str(folder))
+    _run(tmp_path / "out", plan, cases)
+    same = robustness_cases.open_folder(f"{folder}/parts/../")
+    assert same.description == cases.description
+    _run(tmp_path / "out", plan, same)
+    path = next((folder / changed / "b").iterdir())
+    pixels = np.array(Image.open(path))
+    pixels[0, 0] = 7
+    Image.fromarray(pixels).save(path)  # the same name and size
+    with pytest.raises(ValueError, match=r"image_clean.json was computed with sha256 "):
+        _run(tmp_path / "out", plan, robustness_cases.open_folder(str(folder)))
 
 
 def test_folders_that_do_not_fit(folder):

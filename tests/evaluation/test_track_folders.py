@@ -100,6 +100,30 @@ def test_only_annotated_frames_and_pixels_count(tmp_path):
     assert report["HOTA"] == 1 and report["CLR_TP"] == report["CLR_Frames"] == 3
 
 
+def test_tracks_may_be_named_in_any_order_of_colours(tmp_path):
+    """The colours of 1 and 2 swapped together with the values: wrong ids, the same tracks."""
+    truth = [square((1, 2, 2, 10), (2, 20, 30, 12))] * 3
+    both = folders.write(tmp_path / "pred", truth), folders.write(tmp_path / "gt", truth)
+    for path in Path(both[0]).iterdir():
+        swapped = square((2, 2, 2, 10), (1, 20, 30, 12))
+        folders.write_palette(path, swapped, [(0, 0, 0), (0, 128, 0), (128, 0, 0)])
+    assert score_folders("hota", *both)["HOTA"] == 1
+    with pytest.raises(ValueError, match="the values are not the ids"):
+        score_folders("davis17", *both)
+
+
+def test_255_in_a_prediction_is_no_track(tmp_path):
+    truth = [square((1, 2, 2, 10))] * 3
+    found = [square((1, 2, 2, 10), *[(255, 20, 20, 10)] * (t == 1)) for t in range(3)]
+    both = folders.write(tmp_path / "pred", found), folders.write(tmp_path / "gt", truth)
+    report = score_folders("hota", *both)
+    assert report["HOTA"] == 1 and report["CLR_FP"] == 0
+    assert report["notes"] == [f"{both[0]}/00001.png: it holds 255, which is not scored as a track"]
+    full = folders.write(tmp_path / "full", [square((255, 2, 2, 10))] * 3)
+    with pytest.raises(ValueError, match="full/00000.png: .* hold 0 and 255 only. 255 is no track"):
+        score_folders("hota", full, both[1])
+
+
 def test_boxes(tmp_path):
     """A ring and its filled square differ in pixels, not in the box around them."""
     ring = square((1, 5, 5, 12), (0, 6, 6, 10))
@@ -119,8 +143,11 @@ def test_boxes(tmp_path):
 def test_bad_files_are_named(both, tmp_path):
     path = Path(both[0]) / "a" / "00001.png"
     label_map = square((1, 4, 5, 10), (2, 20, 36, 12))
+    wanted = score_folders("hota", *both)
     folders.write_palette(path, label_map, [(0, 0, 0), (0, 128, 0), (128, 0, 0)])  # 1, 2 swapped
-    with pytest.raises(ValueError, match=r"a/00001.png: its palette gives value 1 the colour"):
+    assert score_folders("hota", *both)["HOTA"] == wanted["HOTA"]  # ids need not agree
+    path.write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"a/00001.png: it is not an image"):
         score_folders("hota", *both)
     objects = folders.write(tmp_path / "objects" / "a" / "001", [square((1, 5, 5, 10))] * 5)
     root = str(Path(objects).parents[1])

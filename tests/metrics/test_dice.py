@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from surgjax.metrics import dice
+from surgjax.metrics.label_maps import Areas
 
 
 def _row(text):
@@ -55,9 +56,17 @@ def test_objects_of_two_videos_are_two_objects_and_one_class():
 
 def test_weighted_mean_follows_the_table_of_surgisam2():
     # Table 3 of doi:10.1038/s41598-025-11759-4, CholecSeg8k test subset, 10 points: (n, Dice).
-    rows = [(943, 0.96), (640, 0.96), (537, 0.91), (668, 0.89), (640, 0.96)]
-    weighted = sum(n * d for n, d in rows) / sum(n for n, _ in rows)
-    assert round(weighted, 2) == 0.94  # the paper's figure for the set
+    rows = [(943, 96), (640, 96), (537, 91), (668, 89), (640, 96)]
+    frames = {}
+    for frame in range(943):  # a class is on its first n frames, each with its Dice in per cent
+        shown = {c: d for c, (n, d) in enumerate(rows, 1) if frame < n}
+        frames[frame] = {c: Areas(d, 100, 100) for c, d in shown.items()}
+    result = dice.compute(dice.update(dice.init_state(), "set", frames))
+    assert [row["samples"] for row in result["per_class"]] == [n for n, _ in rows]
+    assert result["dice_class"] == pytest.approx(0.936)
+    # (943 + 640 + 640) * 0.96 + 537 * 0.91 + 668 * 0.89 = 3217.27 of 3428
+    assert result["wmdc"] == pytest.approx(3217.27 / 3428)
+    assert round(result["wmdc"], 2) == 0.94  # the paper's figure for the set
 
 
 def test_no_truth_at_all_and_nothing_at_all():

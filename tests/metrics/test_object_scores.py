@@ -83,6 +83,35 @@ def test_false_positives_on_absent_objects():
     assert math.isnan(always["false_positive_rate"])
 
 
+def test_false_positives_on_objects_that_are_never_there():
+    """8 is found once in vain, 9 is asked for and not found, 7 is not annotated at all."""
+    ghost = _row(0.0, target=False)
+    frames = [{1: _row(1.0), 7: None, 8: ghost if t in (0, 2) else ABSENT} for t in range(5)]
+    frames[1] = frames[1] | {9: ABSENT}
+    state = _state(frames)
+    for name, scored, found in (("davis17", 3, 1), ("sav", 3, 1), ("resurg", 5, 2)):
+        result = object_scores.compute(state, PRESETS[name])
+        assert [row["object"] for row in result["per_object"]] == [1]
+        assert result["per_absent_object"] == [
+            {"sequence": "a", "object": 8, "frames": scored, "false_positives": found},
+            {"sequence": "a", "object": 9, "frames": scored, "false_positives": 0},
+        ]
+        assert result["absent_false_positive_rate"] == found / (2 * scored)
+    rate = object_scores.compute(_state([{1: _row(1.0)}] * 3), PRESETS["sav"])
+    assert math.isnan(rate["absent_false_positive_rate"])
+
+
+def test_states_of_parts_are_exact():
+    """Packed rows come back as they were, from parts in any order."""
+    frames = {4: {1: _row(0.1)}, 0: {2: None}, 9: {1: ABSENT, 2: _row(0.7, mask=False)}}
+    parts = [{"v": object_scores.pack({t: rows})} for t, rows in frames.items()]
+    rows = object_scores.join(parts)["v"]
+    assert rows.frames.tolist() == [0, 4, 9]
+    assert rows.rows(1) == [ABSENT, _row(0.1), ABSENT]
+    assert rows.rows(2) == [None, ABSENT, _row(0.7, mask=False)]
+    assert sum(a.nbytes for part in (rows.scores, rows.flags) for a in part.values()) == 2 * 3 * 25
+
+
 def test_means_run_over_objects_and_sequences_are_listed():
     state = object_scores.merge(
         _state([{1: _row(1.0), 2: _row(0.4)}] * 4, "a"), _state([{1: _row(0.1)}] * 9, "b")
