@@ -1,5 +1,6 @@
 """A model over a data set: masks, scores, going on after a stop, shares, refusals."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -104,6 +105,9 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(davis, tmp_path):
     shutil.rmtree(stopped / "masks" / "a")  # lost masks are made again
     _evaluation(stopped, davis, again).track(say=_quiet)
     assert again.opened == ["b", "a"]
+    (stopped / "masks" / "b" / "00002.png").unlink()  # also a single one
+    _evaluation(stopped, davis, again).track(say=_quiet)
+    assert again.opened == ["b", "a", "b"] and (stopped / "masks" / "b" / "00002.png").exists()
 
 
 def test_shares_and_devices_make_one_run(davis, tmp_path):
@@ -175,6 +179,9 @@ def test_folders_of_objects_in_and_out(tmp_path):
     masks = [read_palette_png(out / "masks" / "v" / f"00{k}" / "00003.png") for k in (0, 1)]
     assert [set(np.unique(m)) for m in masks] == [{0, 1}] * 2
     assert (masks[0] & masks[1]).sum() == 60  # neither gives way to the other
+    (out / "masks" / "v" / "001" / "00001.png").unlink()  # the video must be tracked again
+    assert evaluation.result(evaluation.videos[0]) is None
+    evaluation.track(say=_quiet)
     report = model_report.build_report(evaluation)
     assert [row["object"] for row in report["per_object"]] == [0, 1]
     assert "per_horizon" not in report
@@ -335,6 +342,31 @@ def test_options_that_do_not_fit_are_refused(davis, tmp_path):
         with pytest.raises(ValueError, match=message):
             _evaluation(tmp_path / "out", davis, **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_ground_truth_of_other_settings_is_made_again(tmp_path):
+    short = GeneratedData(count=1, frames=3, size=64)
+    long = dataclasses.replace(short, frames=6)
+
+    class Dies(Still):
+        def open(self, frames):
+            raise RuntimeError("the power went out")
+
+    out = tmp_path / "out"
+    with pytest.raises(RuntimeError, match="the power went out"):
+        _evaluation(out, short, Dies()).track(say=_quiet)  # leaves truth and run.json, no result
+    assert len(list((out / "ground_truth").glob("*/*.png"))) == 3
+    for data in (long, dataclasses.replace(long, size=96)):
+        evaluation = _evaluation(out, data)
+        evaluation.track(say=_quiet)
+        assert len(evaluation.results()[0].annotated) == 6
+        fresh = data.find()[0].open_truth(tmp_path / str(data.size))
+        for stem, path in evaluation.pair(evaluation.videos[0]).target.frames.items():
+            assert path.read_bytes() == fresh.frames[stem].read_bytes()
+        shutil.rmtree(out / "results")
+    name = fresh.name
+    (out / "ground_truth" / name / "00004.png").unlink()
+    assert len(data.find()[0].open_truth(out / "ground_truth").frames) == 6
 
 
 def test_generated_scenes_are_the_same_for_frames_and_truth(tmp_path):
