@@ -16,7 +16,7 @@ from typing import Any
 
 import cv2
 
-from surgjax.evaluation import mask_folders
+from surgjax.evaluation import mask_folders, sequence_sums
 from surgjax.evaluation.folder_protocols import PROTOCOLS
 from surgjax.evaluation.options import Options
 from surgjax.evaluation.protocol import Scored, merge_scored
@@ -75,6 +75,7 @@ def score_folders(
         total = scored if total is None else merge_scored(chosen, total, scored)
     assert total is not None
     result = chosen.report(total, options)
+    result["sums"] = sequence_sums.sums_of(protocol, total, result)
     return {
         "protocol": protocol,
         "preset": result.pop("preset", protocol),

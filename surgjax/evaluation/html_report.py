@@ -95,27 +95,32 @@ def _compare(runs: Mapping[str, Mapping[str, Any]]) -> str:
     names = list(runs)
     first = runs[names[0]]
     check_comparable(first, {name: runs[name] for name in names[1:]})
+    intervals = {}
+    for name in names[1:]:
+        bootstrap.check_pairs(first, runs[name], name)
+        intervals[name] = bootstrap.paired_intervals(first, runs[name])
     rows = []
     for measure, value in measures(first).items():
         rows.append({"measure": measure, "run": names[0], "score": value, "difference": "",
-                     "95 % interval": "", "pairs": ""})  # fmt: skip
+                     "95 % interval": ""})  # fmt: skip
         for name in names[1:]:
-            row = {"measure": "", "run": name, "score": runs[name].get(measure)}
-            pairs = bootstrap.paired_scores(first, runs[name], measure)
-            if pairs:
-                found = bootstrap.paired_difference(pairs)
-                row["difference"] = f"{found['difference']:+.4f}"
-                row["95 % interval"] = f"{found['low']:+.4f} to {found['high']:+.4f}"
-                row["pairs"] = f"{found['pairs']} in {found['sequences']} sequences"
+            score = runs[name].get(measure)
+            row = {"measure": "", "run": name, "score": score, "difference": "–"}
+            if score is not None and not math.isnan(score) and not math.isnan(value):
+                row["difference"] = f"{score - value:+.4f}"
+            found = intervals[name].get(measure)
+            row["95 % interval"] = f"{found.low:+.4f} to {found.high:+.4f}" if found else "–"
             rows.append(row)
     sources = {
         name: f"prompts: {r['prompt_source']}, split: {r['split']}" for name, r in runs.items()
     }
     listed = "".join(f"<li>{escape(name)}: {escape(text)}</li>" for name, text in sources.items())
     return (
-        "<h2>Comparison</h2><p>Difference of each run from the first, over the same objects (or "
-        "sequences); the interval draws sequences again 10 000 times. One that holds 0 shows no "
-        f"difference. With few sequences it is too narrow.</p><ul>{listed}</ul>"
+        "<h2>Comparison</h2><p>Difference of the score of each run from that of the first; the "
+        "interval draws the sequences again 10 000 times and scores each draw. One that holds 0 "
+        "shows no difference. With few sequences it is too narrow. There is none (–) with one "
+        "sequence, for a score without a sample in some draws, and for a report that does not "
+        f"hold the sums of its sequences.</p><ul>{listed}</ul>"
         f"{_table(rows, 'comparison')}"
     )
 

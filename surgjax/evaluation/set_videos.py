@@ -33,7 +33,6 @@ from surgjax.metrics.label_maps import IGNORED
 from surgjax.synthetic import generate_clip
 from surgjax.synthetic.config import PRESETS
 
-
 SOURCE_FILE = ".source.json"  # hidden: no mask, and no sequence
 
 
