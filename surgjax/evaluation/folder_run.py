@@ -61,6 +61,8 @@ def score_folders(
     options.check(protocol, chosen.options)
     if chosen.needs_ground_truth and not ground_truth:
         raise ValueError(f"--ground_truth is missing: protocol {protocol} needs it.")
+    if missing != "error" and not chosen.needs_ground_truth:
+        raise ValueError(f"--missing={missing}: protocol {protocol} has no ground truth to miss.")
     found = mask_folders.find_sequences(predictions, "--predictions")
     notes: list[str] = []
     if chosen.needs_ground_truth and ground_truth:

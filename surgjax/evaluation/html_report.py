@@ -22,6 +22,7 @@ from surgjax.evaluation.report_files import TABLES, measures
 from surgjax.metrics.object_scores import PRESETS
 
 MAX_CURVES, MAX_PICTURES, MAX_ROWS = 40, 24, 200
+Prompted = Mapping[str | tuple[str, int], Sequence[str]]
 
 STYLE = """
 body{font:14px/1.45 system-ui,sans-serif;margin:2em auto;max-width:72em;padding:0 1em;color:#111}
@@ -131,7 +132,7 @@ def _unscored(report: Mapping[str, Any], stems: Sequence[str]) -> set[str]:
     return {stems[0], stems[-1]} if drops and not kept else set()
 
 
-def _curves(report: Mapping[str, Any], prompted: Mapping[str, Sequence[str]]) -> str:
+def _curves(report: Mapping[str, Any], prompted: Prompted) -> str:
     by_object: dict[tuple[str, int], dict[str, Mapping[str, Any]]] = {}
     for row in report["tables"]["per_frame"]:
         by_object.setdefault((row["sequence"], row["object"]), {})[row["frame"]] = row
@@ -147,7 +148,8 @@ def _curves(report: Mapping[str, Any], prompted: Mapping[str, Sequence[str]]) ->
         series = {n: [rows[s][n] if s in rows else None for s in stems] for n in ("J", "F")}
         parts.append(f"<h3>{escape(sequence)}, object {object_id}: J&amp;F {row['JF']:.3f}</h3>")
         unscored = _unscored(report, stems)
-        parts.append(charts.score_chart(stems, series, prompted.get(sequence, ()), unscored))
+        marked = prompted.get((sequence, object_id), prompted.get(sequence, ()))
+        parts.append(charts.score_chart(stems, series, marked, unscored))
         truth = [bool(rows.get(stem, {}).get("in_ground_truth")) for stem in stems]
         found = [bool(rows.get(stem, {}).get("in_prediction")) for stem in stems]
         parts.append("<br>" + charts.presence_strip(truth, found))
@@ -187,32 +189,38 @@ def _sheet(report: Mapping[str, Any], frames: worst_frames.Frames) -> str:
     ]
     keys = (("found", worst_frames.RIGHT), ("missed", worst_frames.MISSED),
             ("false", worst_frames.FALSE))  # fmt: skip
-    parts = ["<h2>Worst frames</h2><p>"]
-    for name, colour in keys:
-        parts.append(f'<span class=key style="background:rgb{colour}"></span>{name}')
-    parts.append('</p><div class="sheet">')
+    key = "".join(
+        f'<span class=key style="background:rgb{colour}"></span>{name}' for name, colour in keys
+    )
+    figures, lacking = [], []
     for row in worst_frames.worst_rows(rows, MAX_PICTURES):
         sequence, stem, object_id = row["sequence"], row["frame"], row["object"]
-        picture = _picture(worst_frames.draw(pairs[sequence], object_id, stem, frames))
+        drawn = worst_frames.draw(pairs[sequence], object_id, stem, frames)
+        lacking += [drawn.lacks] * bool(drawn.lacks)
         caption = f"{sequence} {stem}, object {object_id}: J {row['J']:.2f}, F {row['F']:.2f}"
-        parts.append(f'<figure><img src="{picture}" alt="{escape(caption)}">'
-                     f"<figcaption>{escape(caption)}</figcaption></figure>")  # fmt: skip
-    return "".join(parts) + "</div>"
+        figures.append(f'<figure><img src="{_picture(drawn.pixels)}" alt="{escape(caption)}">'
+                       f"<figcaption>{escape(caption)}</figcaption></figure>")  # fmt: skip
+    note = ""
+    if lacking:
+        why = f"{len(lacking)} of {len(figures)} pictures lack their image; {lacking[0]}."
+        note = f"<p class=note>Note: {escape(why)}</p>"
+    sheet = f'<div class="sheet">{"".join(figures)}</div>'
+    return f"<h2>Worst frames</h2><p>{key}</p>{note}{sheet}"
 
 
 def build_page(
     report: Mapping[str, Any],
     *,
     others: Mapping[str, Mapping[str, Any]] | None = None,
-    prompted: Mapping[str, Sequence[str]] | None = None,
+    prompted: Prompted | None = None,
     frames: worst_frames.Frames = None,
     name: str = "this run",
 ) -> str:
     """The page of a report of `score_folders`.
 
-    `others`: name -> report of earlier runs to compare with. `prompted`: sequence -> stems of
-    prompted frames. `frames`: folder of images to draw the worst frames over, or what gives the
-    image of a sequence and stem.
+    `others`: name -> report of earlier runs to compare with. `prompted`: (sequence, object) ->
+    stems of its prompted frames, or a sequence alone for all its objects. `frames`: folder of
+    images to draw the worst frames over, or what gives the image of a sequence and stem.
     """
     scores = [{"measure": key, "score": value} for key, value in measures(report).items()]
     parts = ["<h2>Scores</h2>", _table(scores, "scores")]

@@ -1,16 +1,18 @@
 """Videos with ground truth, whatever they come from, as a model is run and scored on them.
 
-Path:    davis_videos, drawn_videos -> [LabelledVideo -> Truth] -> model_tracking, video_scoring
+Path:    davis_videos, set_videos -> [LabelledVideo -> Truth] -> model_run, model_tracking
 Axes:    frames uint8 (H, W, 3); a target is bool (H, W).
 Units:   a frame is its place in the video, from 0; fps of the frames, 0 where nobody knows.
-Errors:  MaskFolderError naming the file: a mask of another size than the frames, a mask without a
-         frame, a video without any object, too few annotated frames for a preset.
+Errors:  ValueError for a rate that is none. MaskFolderError naming the file: a mask of another size
+         than the frames, a mask without a frame, a video without any object, too few annotated
+         frames for a preset.
 Source:  layouts of DAVIS and SA-V, through `mask_folders`.
 Differs: the truth lies on disk and is read where it is needed, so memory does not grow with the
          length of a video.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +35,13 @@ class LabelledVideo:
     # The ground truth as PNGs; a video that has none on disk writes them below the folder it gets.
     open_truth: Callable[[Path], SequenceFiles]
     is_checked: bool = False  # made by our own code: nothing to look for before tracking starts
+
+
+def check_rate(fps: float, name: str) -> float:
+    """Frames per second: 0 (not known) or more; `name` says where it is from."""
+    if not (math.isfinite(fps) and fps >= 0):
+        raise ValueError(f"{name} {fps:g}: frames per second expected, 0 where nobody knows.")
+    return fps
 
 
 class Truth:

@@ -77,7 +77,11 @@ def build_report(
         "sequences": len(results),
         **result,
         "pairs": {video.name: evaluation.pair(video) for video in evaluation.videos},
-        "prompted": {r.video: _prompted_stems(r) for r in results},
+        "prompted": {
+            (r.video, object_id): [r.stems[t] for t in frames]
+            for r in results
+            for object_id, frames in r.prompted.items()
+        },
     }
 
 
@@ -109,11 +113,6 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(values, Mapping)
         for key, value in values.items()
     }
-
-
-def _prompted_stems(result) -> list[str]:
-    frames = sorted({t for places in result.prompted.values() for t in places})
-    return [result.stems[t] for t in frames]
 
 
 def build_page(

@@ -24,7 +24,7 @@ from surgjax.checkpoints.atomic import atomic_folder
 from surgjax.data import index as set_index
 from surgjax.data.index import VideoEntry
 from surgjax.data.reader import PreparedSet, version_folder
-from surgjax.evaluation.labelled_videos import LabelledVideo
+from surgjax.evaluation.labelled_videos import LabelledVideo, check_rate
 from surgjax.evaluation.mask_folders import SequenceFiles, find_sequence
 from surgjax.inference.frame_source import FrameSource
 from surgjax.inference.frames import SequenceSource
@@ -53,6 +53,7 @@ class PreparedData:
 
     def find(self) -> list[LabelledVideo]:
         """The videos, in order of their names."""
+        check_rate(self.fps, "--fps")
         if not self.folder or not self.set:
             missing = "folder (--data)" if not self.folder else "set"
             raise ValueError(f"config data.{missing}: a prepared set is needed, nothing is given.")
@@ -170,6 +171,7 @@ class GeneratedData:
 
     def find(self) -> list[LabelledVideo]:
         """`count` clips, named by preset and seed."""
+        check_rate(self.fps, "--fps")
         if self.preset not in PRESETS:
             known = ", ".join(sorted(PRESETS))
             raise ValueError(f"config data.preset {self.preset!r}: expected one of {known}.")

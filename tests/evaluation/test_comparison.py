@@ -1,5 +1,6 @@
 """Two runs compared: differences are those of the scores, intervals those of drawn sequences."""
 
+import json
 import math
 import re
 
@@ -164,3 +165,28 @@ def test_runs_with_other_objects_are_refused():
     with pytest.raises(ValueError, match="--compare old: .* only one of them has b.$"):
         bootstrap.check_pairs({"per_sequence": rows}, {"per_sequence": rows[:1]}, "old")
     bootstrap.check_pairs(_report([0.5, 0.5]), _report([0.1, 0.2]), "old")
+
+
+@pytest.mark.parametrize(
+    "changed, message",
+    [
+        ({"protocol": None}, "protocol: str expected, None found"),
+        ({"preset": ...}, "preset: str expected, nothing found"),
+        ({"settings": "none"}, "settings: dict expected, 'none' found"),
+        ({"prompt_source": ...}, "prompt_source: str expected, nothing found"),
+        ({"split": 5}, "split: str expected, 5 found"),
+        ({"per_object": [{"J": 1.0}]}, "per_object: a list of rows that name a sequence"),
+        ({"sums": [{"sequence": "a"}]}, "sums: a list of rows that name a sequence"),
+        ({"per_sequence": 3}, "per_sequence: a list of rows"),
+    ],
+)
+def test_a_damaged_report_is_named(tmp_path, changed, message):
+    report: dict = dict.fromkeys(("protocol", "preset", "prompt_source", "split"), "davis17")
+    report["settings"] = {}
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(report))
+    assert report_files.read_report(tmp_path) == report
+    report = {k: v for k, v in (report | changed).items() if v is not ...}
+    path.write_text(json.dumps(report))
+    with pytest.raises(ValueError, match=f"{path}: {message}"):
+        report_files.read_report(tmp_path)

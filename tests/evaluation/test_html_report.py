@@ -12,9 +12,12 @@ import pytest
 from PIL import Image
 
 from surgjax.evaluation import html_report, report_files, worst_frames
+from surgjax.evaluation.folder_protocols import PROTOCOLS
 from surgjax.evaluation.folder_run import score_folders
 from surgjax.evaluation.mask_folders import find_sequences, pair_sequences
+from surgjax.evaluation.page_options import PageOptions
 from surgjax.inference.output_folder import OutputFolder
+from surgjax.metrics.object_scores import PRESETS
 from tests.evaluation import folders
 from tests.evaluation.folders import square
 
@@ -117,14 +120,51 @@ def test_picture_colours_found_missed_and_false(tmp_path):
     (tmp_path / "frames").mkdir()
     Image.new("RGB", (60, 40), (200, 100, 0)).save(tmp_path / "frames" / "00001.png")
     pair = pair_sequences(find_sequences(predictions, "p"), find_sequences(truth, "t"))[0][0]
-    plain = worst_frames.draw(pair, 1, "00001")
-    tinted = worst_frames.draw(pair, 1, "00001", str(tmp_path / "frames"))
+    plain, lacks = worst_frames.draw(pair, 1, "00001")
+    tinted = worst_frames.draw(pair, 1, "00001", str(tmp_path / "frames")).pixels
+    assert not lacks  # none was asked for
     for picture, ground in ((plain, (40, 40, 40)), (tinted, (200, 100, 0))):
         assert tuple(picture[30, 50]) == ground
         for column, colour in ((15, worst_frames.RIGHT), (5, worst_frames.MISSED),
                                (25, worst_frames.FALSE)):  # fmt: skip
             wanted = 0.35 * np.array(ground) + 0.65 * np.array(colour)
             assert np.abs(picture[5, column] - wanted).max() <= 1
+
+
+def test_pictures_without_their_image_are_counted(both, tmp_path):
+    for name, size in (("a", (60, 40)), ("b", (30, 20))):
+        (tmp_path / "frames" / name).mkdir(parents=True)
+        for t in range(4):
+            Image.new("RGB", size).save(tmp_path / "frames" / name / f"{t:05d}.png")
+    report = score_folders("resurg", *both)
+    text = html_report.build_page(report, frames=str(tmp_path / "frames"))
+    # Of 20 pictures those of `b` are of another size, and the two of frame 4 of `a` have none.
+    found = re.findall(r"Note: (\d+ of \d+) pictures lack their image; ([^<]*)", text)
+    assert [count for count, _ in found] == ["12 of 20"]
+    assert "is 30x20 pixels, its masks are 60x40" in found[0][1] or "no image of a" in found[0][1]
+    _page(text)
+    assert "lack their image" not in html_report.build_page(report)
+
+
+def test_page_options_are_refused_where_nothing_would_come_of_them(both, tmp_path):
+    truth = both[1]
+    for options, protocol, message in [
+        (PageOptions(frames="nowhere"), "davis17", "--frames nowhere: no such folder"),
+        (PageOptions(frames=truth), "hota", "--frames: the page of protocol hota shows no frames"),
+        (PageOptions(prompted=("first",)), "temporal", "--prompted: the page of protocol temporal"),
+        (
+            PageOptions(prompted=("first", "7")),
+            "sav",
+            "--prompted 7: .*; expected first, or",
+        ),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            options.check(protocol, truth)
+    options = PageOptions(truth, ("first", "00003"))
+    options.check("davis17", truth)
+    assert options.marks({"stems": {"a": ("00000", "00003")}}) == {"a": ["00000", "00003"]}
+    for protocol in PROTOCOLS:
+        assert ("stems" in score_folders(protocol, *both)) == (protocol in PRESETS)
 
 
 def test_page_opens_in_a_browser(both, tmp_path):

@@ -4,22 +4,23 @@ import dataclasses
 import json
 import re
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from surgjax.evaluation import horizons, model_report, report_files, video_results
+from surgjax.evaluation import evaluate_model, horizons, model_report, report_files, video_results
 from surgjax.evaluation.davis_videos import DavisData
 from surgjax.evaluation.folder_run import score_folders
 from surgjax.evaluation.mask_folders import MaskFolderError
 from surgjax.evaluation.model_run import Evaluation, RunOptions, Share
 from surgjax.evaluation.model_tracking import PromptOptions
-from surgjax.evaluation.set_videos import GeneratedData
+from surgjax.evaluation.set_videos import GeneratedData, PreparedData
 from surgjax.evaluation.video_results import VideoResult
 from surgjax.inference.mask_writer import read_palette_png
-from surgjax.inference.output_folder import OutputFolder
+from surgjax.inference.output_folder import OutputError, OutputFolder
 from surgjax.metrics.object_scores import ABSENT, PRESETS, Row
 from tests.evaluation import folders, tracked_folders
 from tests.evaluation.tracked_folders import Still, model, truth, write_davis
@@ -79,7 +80,13 @@ def test_scores_are_those_of_experiments_evaluate_on_the_same_folders(davis, tmp
         assert report[key] == other[key], key
     assert report["prompt_source"] == "ground truth: mask on each object's first visible frame"
     page = (out / "report.html").read_text()
-    assert '<table id="per_horizon">' in page and "prompt on 00002" in page
+    assert '<table id="per_horizon">' in page
+    # Each object of `a` has its own mark: object 1 on frame 0, object 2, which appears late, on 2.
+    charts = re.findall(r"<h3>(\w), object (\d).*?</h3>(<svg.*?</svg>)", page)
+    marks = {(v, int(i)): re.findall(r"prompt on (\d+)", chart) for v, i, chart in charts}
+    assert marks == {
+        ("a", 1): ["00000"], ("a", 2): ["00002"], ("b", 1): ["00000"], ("b", 2): ["00000"],
+    }  # fmt: skip
     page = model_report.build_page(evaluation, report, "tracked", {"scored": other})
     assert '<table id="comparison">' in page and "+0.0000 to +0.0000" in page
 
@@ -277,6 +284,25 @@ def test_horizons_by_hand():
             horizons.check_bounds(bounds)
 
 
+@pytest.mark.parametrize(
+    "output, message",
+    [
+        ("davis", "is the output folder too"),
+        ("davis/Annotations/out", "out lies in the data, .*davis; results would be taken"),
+        ("davis/out/deep", "lies in the data"),
+        ("", "is not empty and holds no run"),  # above the data
+    ],
+)
+def test_an_output_in_the_data_is_refused(davis, tmp_path, output, message):
+    with pytest.raises(OutputError, match=message):
+        evaluate_model.check_output(str(tmp_path / output), davis.folder)
+    (tmp_path / "run" / "masks").mkdir(parents=True)
+    shutil.move(davis.folder, tmp_path / "run" / "masks" / "davis")
+    with pytest.raises(OutputError, match="lies in the results to be written"):
+        evaluate_model.check_output(str(tmp_path / "run"), str(tmp_path / "run" / "masks"))
+    evaluate_model.check_output(str(tmp_path / "beside"), str(tmp_path / "run"))
+
+
 def test_results_are_the_same_from_a_file(tmp_path):
     row = Row(1 / 3, 0.1 + 0.2, 2 / 7, True, False)
     result = VideoResult("v", ("x", "y"), (0, 1), {3: (0,)}, 25.0, ({3: row}, {3: None}), ("n",))
@@ -330,6 +356,19 @@ def test_bad_folders_are_refused_before_a_model_runs(davis, tmp_path, edit, mess
     with pytest.raises(MaskFolderError, match=message):
         _evaluation(tmp_path / "out", davis, segmenter).track(say=_quiet)
     assert segmenter.opened == []
+
+
+@pytest.mark.parametrize("fps", [-5.0, float("nan"), float("inf")])
+def test_a_frame_rate_that_is_none_is_refused(davis, fps):
+    for data in (davis, GeneratedData(count=1), PreparedData()):
+        with pytest.raises(ValueError, match=f"--fps {fps:g}: frames per second expected"):
+            dataclasses.replace(data, fps=fps).find()
+    meta = Path(davis.folder) / "meta.json"
+    meta.write_text(json.dumps({"b": {"fps": fps}}))
+    with pytest.raises(ValueError, match=f"meta.json: fps of 'b' {fps:g}: frames per second"):
+        dataclasses.replace(davis, fps=0.0).find()
+    meta.write_text(json.dumps({"b": {"fps": 5}}))
+    assert [v.fps for v in dataclasses.replace(davis, fps=0.0).find()] == [0, 5]
 
 
 def test_options_that_do_not_fit_are_refused(davis, tmp_path):
