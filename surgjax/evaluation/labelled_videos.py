@@ -13,7 +13,7 @@ Differs: the truth lies on disk and is read where it is needed, so memory does n
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,26 @@ def check_rate(fps: float, name: str) -> float:
     return fps
 
 
+class LabelMaps(Mapping[int, np.ndarray]):
+    """Annotated frame -> label map, read when it is asked for; the latest one is kept."""
+
+    def __init__(self, paths: Mapping[int, Path]):
+        self._paths = paths
+        self._frame, self._label_map = -1, np.zeros((0, 0), np.uint8)
+
+    def __getitem__(self, frame: int) -> np.ndarray:
+        if frame != self._frame:
+            self._label_map = read_label_file(self._paths[frame]).label_map
+            self._frame = frame
+        return self._label_map
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
 class Truth:
     """The ground truth of one video."""
 
@@ -61,6 +81,11 @@ class Truth:
     def _path(self, stem: str) -> Path:
         sides = (self.files.frames, *self.files.objects.values())
         return next(side[stem] for side in sides if stem in side)
+
+    @property
+    def label_maps(self) -> LabelMaps:
+        """By annotated frame; of a truth that is no folder for each object."""
+        return LabelMaps({self._places[stem]: path for stem, path in self.files.frames.items()})
 
     @property
     def object_ids(self) -> tuple[int, ...]:

@@ -104,17 +104,16 @@ class _Shown:
             threading.Lock(),
             stop,
         )
-        self._started = False
 
     def step(self) -> None:
         """A frame was tracked; the first one took compiling and is no measure of speed."""
         if self._stop.is_set():
             raise _Stopped
         with self._lock:
-            if not self._started:
-                self._started = True
-                self._progress.restart()
-            self._progress.step()
+            if not self._progress.done:
+                self._progress.first_step()
+            else:
+                self._progress.step()
 
     def settle(self, expected: int, tracked: int) -> None:
         """A video is finished that took other frames than were expected of it."""
