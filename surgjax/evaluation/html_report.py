@@ -29,10 +29,11 @@ body{font:14px/1.45 system-ui,sans-serif;margin:2em auto;max-width:72em;padding:
 h1{font-size:1.5em}h2{font-size:1.2em;margin-top:2em;border-bottom:1px solid #bbb}
 h3{font-size:1em;margin-bottom:.2em}
 table{border-collapse:collapse;margin:.6em 0;display:block;overflow-x:auto}
-td,th{padding:.2em .8em;text-align:right;border-bottom:1px solid #ddd}
-td.text,th.text{text-align:left}svg text{font:11px system-ui,sans-serif;fill:#333}
+td,th{padding:.2em .6em;text-align:right;border-bottom:1px solid #ddd}
+td.text,th.text{text-align:left}svg{max-width:100%;height:auto}
+svg text{font:11px system-ui,sans-serif;fill:#333}
 svg .grid{stroke:#ccc}svg .unscored{fill:#ddd}svg .prompt{fill:#111}
-.sheet{display:flex;flex-wrap:wrap;gap:1em}figure{margin:0}figcaption{font-size:12px}
+.sheet{display:flex;flex-wrap:wrap;gap:1em}figure{margin:0;max-width:360px}figcaption{font-size:12px;overflow-wrap:anywhere}
 .key{display:inline-block;width:1.1em;height:.8em;margin:0 .3em 0 1em}.note{color:#555}
 """
 
@@ -46,11 +47,16 @@ def _cell(value: Any) -> str:
     return f"<td{kind}>{escape(str(value))}</td>"
 
 
+def _header(name: str) -> str:
+    """A name that may be broken after its underscores, so that wide tables fit."""
+    return escape(name).replace("_", "_<wbr>")
+
+
 def _table(rows: Sequence[Mapping[str, Any]], ident: str = "") -> str:
     names = list(rows[0])
     text = [isinstance(rows[0][name], str) for name in names]
     head = "".join(
-        f"<th{' class=text' * t}>{escape(n)}</th>" for n, t in zip(names, text, strict=True)
+        f"<th{' class=text' * t}>{_header(n)}</th>" for n, t in zip(names, text, strict=True)
     )
     body = "".join(
         f"<tr>{''.join(_cell(row.get(name)) for name in names)}</tr>" for row in rows[:MAX_ROWS]

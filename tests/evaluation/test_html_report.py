@@ -1,11 +1,7 @@
 """The page: self-contained, well formed, and what it shows; intervals of known differences."""
 
 import html.parser
-import os
 import re
-import shutil
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +17,7 @@ from surgjax.metrics.object_scores import PRESETS
 from tests.evaluation import folders
 from tests.evaluation.folders import square
 
-_VOID = {"meta", "img", "br", "line", "rect", "path", "circle", "polyline"}
+_VOID = {"meta", "img", "br", "line", "rect", "path", "circle", "polyline", "wbr"}
 
 
 class _Page(html.parser.HTMLParser):
@@ -165,21 +161,3 @@ def test_page_options_are_refused_where_nothing_would_come_of_them(both, tmp_pat
     assert options.marks({"stems": {"a": ("00000", "00003")}}) == {"a": ["00000", "00003"]}
     for protocol in PROTOCOLS:
         assert ("stems" in score_folders(protocol, *both)) == (protocol in PRESETS)
-
-
-def test_page_opens_in_a_browser(both, tmp_path):
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = [os.environ.get("SURGJAX_CHROMIUM"), *map(shutil.which, names)]
-    browser = next((path for path in found if path), None)
-    if browser is None:
-        reason = "no Chromium; install it or set SURGJAX_CHROMIUM to its path"
-        if os.environ.get("SURGJAX_REQUIRE_BROWSER") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    page = tmp_path / "report.html"
-    page.write_text(html_report.build_page(score_folders("davis17", *both)))
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("<svg") == 8 and done.stdout.count("<figure") == 12
-    assert Path(page).stat().st_size < 200_000
