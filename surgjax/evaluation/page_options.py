@@ -46,7 +46,7 @@ class PageOptions:
                     f"stem; expected {FIRST}, or stems such as {min(known)}."
                 )
 
-    def marks(self, report: Mapping[str, Any]) -> dict[str, list[str]]:
+    def marks(self, report: Mapping[str, Any]) -> dict[str | tuple[str, int], list[str]]:
         """Sequence -> stems of its prompted frames."""
         return {
             sequence: [names[0] if stem == FIRST else stem for stem in self.prompted]
