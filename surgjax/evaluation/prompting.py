@@ -12,7 +12,7 @@ Differs: the paper does not say how ties are broken; `surgjax.prompts.clicks.cen
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +50,17 @@ def tight_box(mask: np.ndarray) -> np.ndarray:
     if not len(rows):
         raise ValueError("a box needs an object, found an empty mask.")
     return np.array([columns[0], rows[0], columns[-1], rows[-1]], np.float32)
+
+
+def first_visible(
+    target: np.ndarray | Mapping[int, np.ndarray], min_area: float = 0.0
+) -> int | None:
+    """The first frame that shows at least `min_area` of the object, and a pixel; None if none does.
+
+    target: bool [T, H, W], or bool [H, W] by annotated frame.
+    """
+    frames = sorted(target.items()) if isinstance(target, Mapping) else enumerate(target)
+    return next((t for t, mask in frames if mask.any() and mask.mean() >= min_area), None)
 
 
 def first_prompt(

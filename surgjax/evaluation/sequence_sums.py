@@ -67,6 +67,9 @@ def _collect_objects(scored: Scored, report: Mapping[str, Any]) -> dict[str, Val
         values = found.setdefault(row["sequence"], {})
         names = (*_OF_OBJECTS, "absent_frames", "false_positives")
         _add(values, objects=1, **{name: row[name] for name in names})
+    for row in report.get("per_absent_object", ()):
+        values = found.setdefault(row["sequence"], {})
+        _add(values, asked_in_vain=row["frames"], found_in_vain=row["false_positives"])
     return found
 
 
@@ -74,6 +77,7 @@ def _evaluate_objects(totals: Totals) -> dict[str, np.ndarray]:
     scores = {name: _ratio(totals, name, "objects") for name in _OF_OBJECTS}
     scores["JF"] = (scores["J"] + scores["F"]) / 2
     scores["false_positive_rate"] = _ratio(totals, "false_positives", "absent_frames")
+    scores["absent_false_positive_rate"] = _ratio(totals, "found_in_vain", "asked_in_vain")
     return scores
 
 

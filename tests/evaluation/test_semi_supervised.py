@@ -11,7 +11,7 @@ from surgjax.evaluation.davis_videos import DavisData
 from surgjax.evaluation.labelled_videos import Truth
 from surgjax.evaluation.mask_folders import read_label_file
 from surgjax.evaluation.prompted_run import Start, score
-from surgjax.evaluation.prompting import add_clicks, clicks_of, first_prompt
+from surgjax.evaluation.prompting import add_clicks, clicks_of, first_prompt, first_visible
 from surgjax.evaluation.segmenter import Prompt
 from tests.evaluation.scripted import Scripted, block, video
 from tests.evaluation.tracked_folders import write_davis
@@ -128,6 +128,14 @@ def test_a_thin_object_gets_a_box_with_an_extent():
     target[3:7, 11] = True
     prompt = first_prompt("box", target, lambda p: target).prompt
     assert prompt.box_xyxy.tolist() == [11, 3, 12, 6]
+
+
+def test_first_visible():
+    target = np.zeros((4, 10, 10), bool)
+    target[1, 0, 0], target[2, 0] = True, True
+    assert first_visible(target) == 1 and first_visible(target, 0.1) == 2
+    assert first_visible({7: target[2], 5: target[0], 6: target[1]}) == 6
+    assert first_visible(target[:1]) is None
 
 
 def test_first_frame_shows_enough():
