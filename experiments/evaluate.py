@@ -8,9 +8,6 @@ Both are flat folders of palette PNGs (one sequence) or folders of sequences; fi
 `surgjax.evaluation` does the work.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from absl import app, flags
 
 from experiments.command import command
@@ -18,7 +15,7 @@ from surgjax.evaluation import html_report, report_files
 from surgjax.evaluation.folder_protocols import PROTOCOLS
 from surgjax.evaluation.folder_run import NOT_STATED, score_folders
 from surgjax.evaluation.options import Options
-from surgjax.inference.output_folder import OutputFolder
+from surgjax.evaluation.page_options import PageOptions
 
 _PREDICTIONS = flags.DEFINE_string("predictions", None, "Predicted masks.", required=True)
 _GROUND_TRUTH = flags.DEFINE_string("ground_truth", None, "Annotated masks; temporal needs none.")
@@ -42,23 +39,14 @@ _FRAMES = flags.DEFINE_string("frames", None, "Images under the worst frames, SE
 _JOBS = flags.DEFINE_integer("jobs", 1, "Processes; a sequence is scored by one.", lower_bound=1)
 
 
-def _page(report: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> str:
-    stems = report.get("stems", {})
-    prompted = {
-        sequence: [names[0] if stem == "first" else stem for stem in _PROMPTED.value]
-        for sequence, names in stems.items()
-    }
-    return html_report.build_page(
-        report, others=others, prompted=prompted, frames=_FRAMES.value, name=_OUTPUT.value
-    )
-
-
 def run() -> None:
     """Scores, writes, prints."""
-    output = OutputFolder(_OUTPUT.value, report_files.FILES, overwrite=True)
+    output = report_files.open_output(_OUTPUT.value)
     for name, flag in (("--predictions", _PREDICTIONS), ("--ground_truth", _GROUND_TRUTH)):
         if flag.value:
             output.check_input(name, flag.value)
+    page = PageOptions(_FRAMES.value, tuple(_PROMPTED.value))
+    page.check(_PROTOCOL.value, _GROUND_TRUTH.value)
     others = {folder: report_files.read_report(folder) for folder in _COMPARE.value}
     report = score_folders(
         _PROTOCOL.value,
@@ -70,7 +58,14 @@ def run() -> None:
         split=_SPLIT.value,
         jobs=_JOBS.value,
     )
-    files = report_files.write_report(report, output, _page(report, others))
+    text = html_report.build_page(
+        report,
+        others=others,
+        prompted=page.marks(report),
+        frames=page.frames,
+        name=_OUTPUT.value,
+    )
+    files = report_files.write_report(report, output, text)
     print(report_files.summary_text(report))
     print(f"\n{', '.join(path.name for path in files)} in {_OUTPUT.value}")
 

@@ -42,10 +42,26 @@ _SET = {
     "videos": ("data", flags.DEFINE_list("videos", None, "Only these.")),
     "fps": ("data", flags.DEFINE_float("fps", None, "Frames per second, for per_horizon.")),
     "late_start": ("data", flags.DEFINE_bool("late_start", None, "First frames may lack masks.")),
-    "kind": ("prompts", flags.DEFINE_string("prompts", None, "mask, box, or 1-click and so on.")),
+    "kind": (
+        "prompts",
+        flags.DEFINE_string("prompts", None, "mask, box, 1-click and so on, offline, online."),
+    ),
     "use_all_masks": (
         "prompts",
         flags.DEFINE_bool("use_all_masks", None, "Prompt with the mask of every annotated frame."),
+    ),
+    "start": ("prompts", flags.DEFINE_string("start", None, "offline, online: the first prompt.")),
+    "rounds": (
+        "prompts",
+        flags.DEFINE_integer("rounds", None, "offline, online: at most so many."),
+    ),
+    "clicks": (
+        "prompts",
+        flags.DEFINE_integer("clicks", None, "On each corrected frame, at most."),
+    ),
+    "threshold": (
+        "prompts",
+        flags.DEFINE_float("threshold", None, "online: IoU below which to stop."),
     ),
     "protocol": ("", flags.DEFINE_enum("protocol", None, list(PRESETS), "How to score.")),
     "keep_first_and_last": (

@@ -168,8 +168,9 @@ def _generate(
         if not progress.done:
             note = " (cached for next time)" if cached else ""
             say(f"compiling... done {predictor.programs.compile_seconds:.1f} s{note}")
-            progress.restart()
-        progress.step()
+            progress.first_step()
+        else:
+            progress.step()
 
     try:
         records = generator.generate(image, on_batch)

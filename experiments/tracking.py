@@ -286,8 +286,9 @@ class _Job:
                     self.first = frame_index
                     note = " (cached for next time)" if cached else ""
                     self.say(f"compiling... done {total:.1f} s{note}")
-                    progress.restart()
-                progress.step()
+                    progress.first_step()
+                else:
+                    progress.step()
         finally:
             progress.finish()
 

@@ -17,7 +17,6 @@ import numpy as np
 from surgjax.evaluation.annotated_video import AnnotatedVideo
 from surgjax.evaluation.interactive import Offline, Online, run_offline, run_online
 from surgjax.evaluation.labelled_videos import LabelledVideo, Truth
-from surgjax.evaluation.mask_folders import read_label_file
 from surgjax.evaluation.predicted_masks import PredictedMasks
 from surgjax.evaluation.segmenter import Masks, Prompt, Segmenter, Tracking
 from surgjax.inference.frame_source import FrameSource
@@ -85,10 +84,7 @@ def track_rounds(
     tracked: Callable[[], None] = lambda: None,
 ) -> Rounds:
     """Plays all rounds of a video; `settings.start.together` must be on."""
-    label_maps = {
-        t: read_label_file(truth.files.frames[video.stems[t]]).label_map for t in truth.annotated
-    }
-    annotated = AnnotatedVideo(video.name, source, label_maps)
+    annotated = AnnotatedVideo(video.name, source, truth.label_maps)
     writing = _Writing(segmenter, masks, tracked)
     if isinstance(settings, Offline):
         outcomes = run_offline(writing, annotated, settings)

@@ -4,7 +4,8 @@ Path:    JPEGImages, Annotations, lists -> [find_videos] -> labelled_videos
 Axes:    none.
 Units:   fps in frames per second, 0 where neither option nor meta.json gives it.
 Errors:  MaskFolderError naming folder, list or file: nothing there, a listed video without frames
-         or masks, no mask for the first frame.
+         or masks, no mask for the first frame. ValueError naming flag or file for a frame rate that
+         is negative or not finite.
 Source:  DAVIS 2017 (JPEGImages/480p/VIDEO, ImageSets/2017/val.txt), SA-V (JPEGImages_24fps,
          Annotations_6fps/VIDEO/OBJECT, sav_val.txt), YouTube-VOS (JPEGImages/VIDEO).
 Differs: SAM 2's tools/vos_inference.py takes folders and list apart; here one root is searched.
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from surgjax.evaluation import mask_folders
-from surgjax.evaluation.labelled_videos import LabelledVideo
+from surgjax.evaluation.labelled_videos import LabelledVideo, check_rate
 from surgjax.evaluation.mask_folders import MaskFolderError, SequenceFiles
 from surgjax.inference.image_files import FOLDER_SUFFIXES, ImageFilesSource, sort_frames
 
@@ -96,13 +97,14 @@ def _rates(root: Path) -> dict[str, float]:
         return {}
     try:
         entries = json.loads(path.read_text(encoding="utf-8-sig"))
-        return {
+        rates = {
             name: float(entry["fps"])
             for name, entry in entries.items()
             if isinstance(entry, dict) and "fps" in entry
         }
     except (ValueError, TypeError, AttributeError) as error:
         raise MaskFolderError(f"{path}: no frame rates can be read ({error}).") from None
+    return {name: check_rate(fps, f"{path}: fps of {name!r}") for name, fps in rates.items()}
 
 
 def _video(name: str, frames: Path, masks: SequenceFiles, options: DavisData, fps: float):
@@ -129,6 +131,7 @@ def _video(name: str, frames: Path, masks: SequenceFiles, options: DavisData, fp
 def find_videos(options: DavisData) -> list[LabelledVideo]:
     """Every video of the list; frames and masks are found, the first frame's size is compared."""
     root = Path(options.folder)
+    check_rate(options.fps, "--fps")
     if not root.is_dir():
         raise MaskFolderError(f"{FLAG} {root}: no such folder.")
     frames = _subfolder(root, _FRAMES, "frames")

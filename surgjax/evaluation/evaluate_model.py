@@ -32,6 +32,10 @@ def check_output(output: str, data_folder: str) -> OutputFolder:
     folder = OutputFolder(path, report_files.FILES, overwrite=True)
     if data_folder and Path(data_folder).exists():
         OutputFolder(path, _OURS, overwrite=True).check_input("data", data_folder)
+        if Path(data_folder).resolve() in path.resolve().parents:
+            raise OutputError(
+                f"--output {path} lies in the data, {data_folder}; results would be taken for them."
+            )
     entries = [e.name for e in path.iterdir() if e.name[0] != "."] if path.is_dir() else []
     if entries and video_results.RUN_FILE not in entries:
         raise OutputError(

@@ -18,7 +18,7 @@ from typing import Any
 
 import cv2
 
-from surgjax.evaluation import mask_folders
+from surgjax.evaluation import mask_folders, sequence_sums
 from surgjax.evaluation.folder_protocols import PROTOCOLS
 from surgjax.evaluation.options import Options
 from surgjax.evaluation.protocol import Scored, join_scored
@@ -63,6 +63,8 @@ def score_folders(
     options.check(protocol, chosen.options)
     if chosen.needs_ground_truth and not ground_truth:
         raise ValueError(f"--ground_truth is missing: protocol {protocol} needs it.")
+    if missing != "error" and not chosen.needs_ground_truth:
+        raise ValueError(f"--missing={missing}: protocol {protocol} has no ground truth to miss.")
     if jobs > 1 and callable(options.flow):
         try:
             pickle.dumps(options.flow)
@@ -83,6 +85,7 @@ def score_folders(
     score = functools.partial(_score, protocol, options)
     total = join_scored(chosen, _score_all(score, sequences, jobs))
     result = chosen.report(total, options)
+    result["sums"] = sequence_sums.sums_of(protocol, total, result)
     return {
         "protocol": protocol,
         "preset": result.pop("preset", protocol),

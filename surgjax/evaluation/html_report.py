@@ -22,16 +22,18 @@ from surgjax.evaluation.report_files import TABLES, measures
 from surgjax.metrics.object_scores import PRESETS
 
 MAX_CURVES, MAX_PICTURES, MAX_ROWS = 40, 24, 200
+Prompted = Mapping[str | tuple[str, int], Sequence[str]]
 
 STYLE = """
 body{font:14px/1.45 system-ui,sans-serif;margin:2em auto;max-width:72em;padding:0 1em;color:#111}
 h1{font-size:1.5em}h2{font-size:1.2em;margin-top:2em;border-bottom:1px solid #bbb}
 h3{font-size:1em;margin-bottom:.2em}
 table{border-collapse:collapse;margin:.6em 0;display:block;overflow-x:auto}
-td,th{padding:.2em .8em;text-align:right;border-bottom:1px solid #ddd}
-td.text,th.text{text-align:left}svg text{font:11px system-ui,sans-serif;fill:#333}
+td,th{padding:.2em .6em;text-align:right;border-bottom:1px solid #ddd}
+td.text,th.text{text-align:left}svg{max-width:100%;height:auto}
+svg text{font:11px system-ui,sans-serif;fill:#333}
 svg .grid{stroke:#ccc}svg .unscored{fill:#ddd}svg .prompt{fill:#111}
-.sheet{display:flex;flex-wrap:wrap;gap:1em}figure{margin:0}figcaption{font-size:12px}
+.sheet{display:flex;flex-wrap:wrap;gap:1em}figure{margin:0;max-width:360px}figcaption{font-size:12px;overflow-wrap:anywhere}
 .key{display:inline-block;width:1.1em;height:.8em;margin:0 .3em 0 1em}.note{color:#555}
 """
 
@@ -45,11 +47,16 @@ def _cell(value: Any) -> str:
     return f"<td{kind}>{escape(str(value))}</td>"
 
 
+def _header(name: str) -> str:
+    """A name that may be broken after its underscores, so that wide tables fit."""
+    return escape(name).replace("_", "_<wbr>")
+
+
 def _table(rows: Sequence[Mapping[str, Any]], ident: str = "") -> str:
     names = list(rows[0])
     text = [isinstance(rows[0][name], str) for name in names]
     head = "".join(
-        f"<th{' class=text' * t}>{escape(n)}</th>" for n, t in zip(names, text, strict=True)
+        f"<th{' class=text' * t}>{_header(n)}</th>" for n, t in zip(names, text, strict=True)
     )
     body = "".join(
         f"<tr>{''.join(_cell(row.get(name)) for name in names)}</tr>" for row in rows[:MAX_ROWS]
@@ -95,27 +102,32 @@ def _compare(runs: Mapping[str, Mapping[str, Any]]) -> str:
     names = list(runs)
     first = runs[names[0]]
     check_comparable(first, {name: runs[name] for name in names[1:]})
+    intervals = {}
+    for name in names[1:]:
+        bootstrap.check_pairs(first, runs[name], name)
+        intervals[name] = bootstrap.paired_intervals(first, runs[name])
     rows = []
     for measure, value in measures(first).items():
         rows.append({"measure": measure, "run": names[0], "score": value, "difference": "",
-                     "95 % interval": "", "pairs": ""})  # fmt: skip
+                     "95 % interval": ""})  # fmt: skip
         for name in names[1:]:
-            row = {"measure": "", "run": name, "score": runs[name].get(measure)}
-            pairs = bootstrap.paired_scores(first, runs[name], measure)
-            if pairs:
-                found = bootstrap.paired_difference(pairs)
-                row["difference"] = f"{found['difference']:+.4f}"
-                row["95 % interval"] = f"{found['low']:+.4f} to {found['high']:+.4f}"
-                row["pairs"] = f"{found['pairs']} in {found['sequences']} sequences"
+            score = runs[name].get(measure)
+            row = {"measure": "", "run": name, "score": score, "difference": "–"}
+            if score is not None and not math.isnan(score) and not math.isnan(value):
+                row["difference"] = f"{score - value:+.4f}"
+            found = intervals[name].get(measure)
+            row["95 % interval"] = f"{found.low:+.4f} to {found.high:+.4f}" if found else "–"
             rows.append(row)
     sources = {
         name: f"prompts: {r['prompt_source']}, split: {r['split']}" for name, r in runs.items()
     }
     listed = "".join(f"<li>{escape(name)}: {escape(text)}</li>" for name, text in sources.items())
     return (
-        "<h2>Comparison</h2><p>Difference of each run from the first, over the same objects (or "
-        "sequences); the interval draws sequences again 10 000 times. One that holds 0 shows no "
-        f"difference. With few sequences it is too narrow.</p><ul>{listed}</ul>"
+        "<h2>Comparison</h2><p>Difference of the score of each run from that of the first; the "
+        "interval draws the sequences again 10 000 times and scores each draw. One that holds 0 "
+        "shows no difference. With few sequences it is too narrow. There is none (–) with one "
+        "sequence, for a score without a sample in some draws, and for a report that does not "
+        f"hold the sums of its sequences.</p><ul>{listed}</ul>"
         f"{_table(rows, 'comparison')}"
     )
 
@@ -126,7 +138,7 @@ def _unscored(report: Mapping[str, Any], stems: Sequence[str]) -> set[str]:
     return {stems[0], stems[-1]} if drops and not kept else set()
 
 
-def _curves(report: Mapping[str, Any], prompted: Mapping[str, Sequence[str]]) -> str:
+def _curves(report: Mapping[str, Any], prompted: Prompted) -> str:
     by_object: dict[tuple[str, int], dict[str, Mapping[str, Any]]] = {}
     listed = sorted(report["per_object"], key=lambda row: row["JF"])
     drawn = {(row["sequence"], row["object"]) for row in listed[:MAX_CURVES]}
@@ -144,7 +156,8 @@ def _curves(report: Mapping[str, Any], prompted: Mapping[str, Sequence[str]]) ->
         series = {n: [rows[s][n] if s in rows else None for s in stems] for n in ("J", "F")}
         parts.append(f"<h3>{escape(sequence)}, object {object_id}: J&amp;F {row['JF']:.3f}</h3>")
         unscored = _unscored(report, stems)
-        parts.append(charts.score_chart(stems, series, prompted.get(sequence, ()), unscored))
+        marked = prompted.get((sequence, object_id), prompted.get(sequence, ()))
+        parts.append(charts.score_chart(stems, series, marked, unscored))
         truth = [bool(rows.get(stem, {}).get("in_ground_truth")) for stem in stems]
         found = [bool(rows.get(stem, {}).get("in_prediction")) for stem in stems]
         parts.append("<br>" + charts.presence_strip(truth, found))
@@ -184,32 +197,38 @@ def _sheet(report: Mapping[str, Any], frames: worst_frames.Frames) -> str:
     )
     keys = (("found", worst_frames.RIGHT), ("missed", worst_frames.MISSED),
             ("false", worst_frames.FALSE))  # fmt: skip
-    parts = ["<h2>Worst frames</h2><p>"]
-    for name, colour in keys:
-        parts.append(f'<span class=key style="background:rgb{colour}"></span>{name}')
-    parts.append('</p><div class="sheet">')
+    key = "".join(
+        f'<span class=key style="background:rgb{colour}"></span>{name}' for name, colour in keys
+    )
+    figures, lacking = [], []
     for row in worst_frames.worst_rows(rows, MAX_PICTURES):
         sequence, stem, object_id = row["sequence"], row["frame"], row["object"]
-        picture = _picture(worst_frames.draw(pairs[sequence], object_id, stem, frames))
+        drawn = worst_frames.draw(pairs[sequence], object_id, stem, frames)
+        lacking += [drawn.lacks] * bool(drawn.lacks)
         caption = f"{sequence} {stem}, object {object_id}: J {row['J']:.2f}, F {row['F']:.2f}"
-        parts.append(f'<figure><img src="{picture}" alt="{escape(caption)}">'
-                     f"<figcaption>{escape(caption)}</figcaption></figure>")  # fmt: skip
-    return "".join(parts) + "</div>"
+        figures.append(f'<figure><img src="{_picture(drawn.pixels)}" alt="{escape(caption)}">'
+                       f"<figcaption>{escape(caption)}</figcaption></figure>")  # fmt: skip
+    note = ""
+    if lacking:
+        why = f"{len(lacking)} of {len(figures)} pictures lack their image; {lacking[0]}."
+        note = f"<p class=note>Note: {escape(why)}</p>"
+    sheet = f'<div class="sheet">{"".join(figures)}</div>'
+    return f"<h2>Worst frames</h2><p>{key}</p>{note}{sheet}"
 
 
 def build_page(
     report: Mapping[str, Any],
     *,
     others: Mapping[str, Mapping[str, Any]] | None = None,
-    prompted: Mapping[str, Sequence[str]] | None = None,
+    prompted: Prompted | None = None,
     frames: worst_frames.Frames = None,
     name: str = "this run",
 ) -> str:
     """The page of a report of `score_folders`.
 
-    `others`: name -> report of earlier runs to compare with. `prompted`: sequence -> stems of
-    prompted frames. `frames`: folder of images to draw the worst frames over, or what gives the
-    image of a sequence and stem.
+    `others`: name -> report of earlier runs to compare with. `prompted`: (sequence, object) ->
+    stems of its prompted frames, or a sequence alone for all its objects. `frames`: folder of
+    images to draw the worst frames over, or what gives the image of a sequence and stem.
     """
     scores = [{"measure": key, "score": value} for key, value in measures(report).items()]
     parts = ["<h2>Scores</h2>", _table(scores, "scores")]

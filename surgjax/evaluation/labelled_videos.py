@@ -1,17 +1,19 @@
 """Videos with ground truth, whatever they come from, as a model is run and scored on them.
 
-Path:    davis_videos, drawn_videos -> [LabelledVideo -> Truth] -> model_tracking, video_scoring
+Path:    davis_videos, set_videos -> [LabelledVideo -> Truth] -> model_run, model_tracking
 Axes:    frames uint8 (H, W, 3); a target is bool (H, W).
 Units:   a frame is its place in the video, from 0; fps of the frames, 0 where nobody knows.
-Errors:  MaskFolderError naming the file: a mask of another size than the frames, a mask without a
-         frame, a video without any object, too few annotated frames for a preset.
+Errors:  ValueError for a rate that is none. MaskFolderError naming the file: a mask of another size
+         than the frames, a mask without a frame, a video without any object, too few annotated
+         frames for a preset.
 Source:  layouts of DAVIS and SA-V, through `mask_folders`.
 Differs: the truth lies on disk and is read where it is needed, so memory does not grow with the
          length of a video.
 """
 
 import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,33 @@ class LabelledVideo:
     is_checked: bool = False  # made by our own code: nothing to look for before tracking starts
 
 
+def check_rate(fps: float, name: str) -> float:
+    """Frames per second: 0 (not known) or more; `name` says where it is from."""
+    if not (math.isfinite(fps) and fps >= 0):
+        raise ValueError(f"{name} {fps:g}: frames per second expected, 0 where nobody knows.")
+    return fps
+
+
+class LabelMaps(Mapping[int, np.ndarray]):
+    """Annotated frame -> label map, read when it is asked for; the latest one is kept."""
+
+    def __init__(self, paths: Mapping[int, Path]):
+        self._paths = paths
+        self._frame, self._label_map = -1, np.zeros((0, 0), np.uint8)
+
+    def __getitem__(self, frame: int) -> np.ndarray:
+        if frame != self._frame:
+            self._label_map = read_label_file(self._paths[frame]).label_map
+            self._frame = frame
+        return self._label_map
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
 class Truth:
     """The ground truth of one video."""
 
@@ -52,6 +81,11 @@ class Truth:
     def _path(self, stem: str) -> Path:
         sides = (self.files.frames, *self.files.objects.values())
         return next(side[stem] for side in sides if stem in side)
+
+    @property
+    def label_maps(self) -> LabelMaps:
+        """By annotated frame; of a truth that is no folder for each object."""
+        return LabelMaps({self._places[stem]: path for stem, path in self.files.frames.items()})
 
     @property
     def object_ids(self) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from surgjax.evaluation import html_report
+from surgjax.evaluation import html_report, sequence_sums
 from surgjax.evaluation.folder_protocols import PROTOCOLS
 from surgjax.evaluation.folder_run import NOT_STATED
 from surgjax.evaluation.horizons import elapsed, per_horizon
@@ -42,7 +42,9 @@ def build_report(
     stems = {r.video: tuple(r.stems[t] for t in r.annotated) for r in results}
     protocol = PROTOCOLS[options.protocol]
     scoring = _scoring(options)
-    result = protocol.report(Scored(state, (), stems), scoring)
+    scored = Scored(state, (), stems)
+    result = protocol.report(scored, scoring)
+    result["sums"] = sequence_sums.sums_of(options.protocol, scored, result)
     preset = PRESETS[options.protocol]
     if options.keep_first_and_last:
         preset = dataclasses.replace(preset, drop_first_and_last=False)
@@ -79,7 +81,11 @@ def build_report(
         "sequences": len(results),
         **result,
         "pairs": {video.name: evaluation.pair(video) for video in evaluation.videos},
-        "prompted": {r.video: _prompted_stems(r) for r in results},
+        "prompted": {
+            (r.video, object_id): [r.stems[t] for t in frames]
+            for r in results
+            for object_id, frames in r.prompted.items()
+        },
     }
 
 
@@ -111,11 +117,6 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(values, Mapping)
         for key, value in values.items()
     }
-
-
-def _prompted_stems(result) -> list[str]:
-    frames = sorted({t for places in result.prompted.values() for t in places})
-    return [result.stems[t] for t in frames]
 
 
 def build_page(

@@ -104,17 +104,16 @@ class _Shown:
             threading.Lock(),
             stop,
         )
-        self._started = False
 
     def step(self) -> None:
         """A frame was tracked; the first one took compiling and is no measure of speed."""
         if self._stop.is_set():
             raise _Stopped
         with self._lock:
-            if not self._started:
-                self._started = True
-                self._progress.restart()
-            self._progress.step()
+            if not self._progress.done:
+                self._progress.first_step()
+            else:
+                self._progress.step()
 
     def settle(self, expected: int, tracked: int) -> None:
         """A video is finished that took other frames than were expected of it."""
@@ -166,7 +165,7 @@ class Evaluation:
     def result(self, video: LabelledVideo) -> VideoResult | None:
         """What is known of a video; None if it must be (or be again) tracked."""
         found = video_results.read_result(self.output, self.run, video.name)
-        if found is None or not (self.output / MASKS / video.name).is_dir():
+        if found is None:
             return None
         if found.stems != video.stems:
             path = video_results.result_path(self.output, video.name)
@@ -174,7 +173,22 @@ class Evaluation:
                 f"{path}: the video had {len(found.stems)} frames, {found.stems[0]} first; now it "
                 f"has {len(video.stems)}, {video.stems[0]} first. Remove this file and its masks."
             )
+        if not self._has_masks(found):
+            return None
         return dataclasses.replace(found, fps=video.fps)
+
+    def _has_masks(self, result: VideoResult) -> bool:
+        """Whether every PNG of a finished video is still there."""
+        folder = self.output / MASKS / result.video
+        files = mask_folders.find_sequence(folder, result.video) if folder.is_dir() else None
+        if files is None:
+            return False
+        if not self.options.per_object_png:
+            return set(files.frames) == set(result.stems)
+        shown = {i for rows in result.rows for i, row in rows.items() if row and row.in_target}
+        return shown <= set(files.objects) and all(
+            set(side) == set(result.stems) for side in files.objects.values()
+        )
 
     def pair(self, video: LabelledVideo, target: SequenceFiles | None = None) -> Pair:
         """Ground truth and masks of a finished video."""

@@ -19,12 +19,13 @@ from surgjax.evaluation.interactive import Offline, Online
 from surgjax.evaluation.labelled_videos import LabelledVideo, Truth
 from surgjax.evaluation.predicted_masks import PredictedMasks
 from surgjax.evaluation.prompted_run import Start
-from surgjax.evaluation.prompting import clicks_of, first_prompt
+from surgjax.evaluation.prompting import KINDS, clicks_of, first_prompt
 from surgjax.evaluation.segmenter import Segmenter
 from surgjax.inference.frame_source import FrameSource
 
 Prompted = dict[int, list[int]]  # object id -> the frames on which it was prompted
 ROUNDS = ("offline", "online")
+_OF_ROUNDS = ("start", "rounds", "clicks", "threshold")  # the last for online only
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +41,21 @@ class PromptOptions:
     threshold: float = 0.75  # of IoU, below which the user stops (online)
 
     def check(self) -> None:
-        """Refuses a kind that is not known."""
-        if self.kind in ROUNDS:
-            self.corrections("davis17")
-        else:
-            clicks_of(self.kind)
+        """Refuses what no prompt is, and what would be ignored without a word."""
+        _check_kind("--prompts", self.kind, (*KINDS, *ROUNDS))
+        _check_kind("--start", self.start, KINDS)
         if self.use_all_masks and self.kind != "mask":
             raise ValueError(f"--use_all_masks: prompts are {self.kind!r}, not masks.")
+        used = {"offline": _OF_ROUNDS[:-1], "online": _OF_ROUNDS}.get(self.kind, ())
+        for field in dataclasses.fields(self):
+            if field.name in set(_OF_ROUNDS) - set(used):
+                if (value := getattr(self, field.name)) != field.default:
+                    raise ValueError(f"--{field.name} {value}: --prompts {self.kind} has no such.")
+        for name in ("rounds", "clicks"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name} {getattr(self, name)}: 1 or more expected.")
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"--threshold {self.threshold}: an IoU, 0 to 1, expected.")
 
     def corrections(self, preset: str) -> Offline | Online | None:
         """The interactive protocol; None for objects that are prompted once."""
@@ -73,6 +82,18 @@ class PromptOptions:
             return "ground truth mask on every annotated frame"
         what = {"mask": "mask", "box": "box around its mask"}.get(self.kind, self.kind)
         return f"ground truth: {what} on each object's first visible frame"
+
+
+def _check_kind(flag: str, kind: str, known: tuple[str, ...]) -> None:
+    if kind in known:
+        return
+    try:
+        clicks_of(kind)
+    except ValueError:
+        raise ValueError(
+            f"{flag} {kind}: expected one of {', '.join(known)}, or another number of clicks, as "
+            "2-click."
+        ) from None
 
 
 def prompted_frames(truth: Truth, options: PromptOptions) -> Prompted:

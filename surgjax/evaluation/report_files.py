@@ -3,7 +3,8 @@
 Path:    folder_protocols (a report) -> [write_report, summary_text] -> report.json, *.csv, terminal
 Axes:    none.
 Units:   as in the report; numbers are written in full.
-Errors:  OutputError, an OSError or ValueError, if the folder cannot be used.
+Errors:  OutputError, an OSError or ValueError, if the folder cannot be used; ValueError naming file
+         and key for a report that is none.
 Source:  ours.
 Differs: a measure without a single sample is NaN in Python, null in JSON and empty in CSV.
 """
@@ -16,8 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from surgjax.evaluation.video_results import RUN_FILE
 from surgjax.inference.mask_writer import write_file
-from surgjax.inference.output_folder import OutputFolder
+from surgjax.inference.output_folder import OutputError, OutputFolder
 
 TABLES = (
     "per_object",
@@ -29,6 +31,8 @@ TABLES = (
     "per_label",
     "per_frame",
 )
+# What every report says about itself.
+_STATED = {"protocol": str, "preset": str, "settings": dict, "prompt_source": str, "split": str}
 FILES = ("report.json", "report.html", "summary.csv", *(f"{name}.csv" for name in TABLES))
 
 
@@ -59,7 +63,7 @@ def measures(report: Mapping[str, Any]) -> dict[str, float]:
 
 
 def read_report(folder: str | Path) -> dict[str, Any]:
-    """The report.json that an earlier run left in a folder."""
+    """The report.json that an earlier run left in a folder, with all that a comparison states."""
     path = Path(folder) / "report.json"
     try:
         report = json.loads(path.read_text())
@@ -69,7 +73,33 @@ def read_report(folder: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path}: it is no JSON ({error}).") from None
     if not isinstance(report, dict) or "protocol" not in report:
         raise ValueError(f"{path}: it is no report of experiments.evaluate.")
+    for key, kind in _STATED.items():
+        if not isinstance(report.get(key), kind):
+            found = repr(report[key]) if key in report else "nothing"
+            raise ValueError(f"{path}: {key}: {kind.__name__} expected, {found} found.")
+    for table in ("per_object", "per_sequence", "sums"):
+        rows = report.get(table, [])
+        if not isinstance(rows, list) or not all(_is_row(row, table) for row in rows):
+            raise ValueError(f"{path}: {table}: a list of rows that name a sequence expected.")
     return report
+
+
+def _is_row(row: Any, table: str) -> bool:
+    named = isinstance(row, dict) and "sequence" in row
+    return named and (table != "sums" or isinstance(row.get("values"), dict))
+
+
+def open_output(folder: str | Path) -> OutputFolder:
+    """The --output of experiments.evaluate; an earlier report there will be replaced.
+
+    Refuses the folder of a run of experiments.evaluate_model, whose report would be lost.
+    """
+    if (run := Path(folder) / RUN_FILE).exists():
+        raise OutputError(
+            f"--output {folder} holds a run of experiments.evaluate_model ({run.name}), whose "
+            "report would be replaced. Take another folder."
+        )
+    return OutputFolder(folder, FILES, overwrite=True)
 
 
 def write_report(

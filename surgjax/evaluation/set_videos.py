@@ -5,12 +5,16 @@ Axes:    frames uint8 (H, W, 3); instance maps (H, W).
 Units:   fps of the stored frames, 0 for sets of single images.
 Errors:  ValueError naming set, split, video or preset: nothing there, ids that no PNG can hold.
 Source:  ours.
-Differs: nothing to compare with.
+Differs: a folder of ground truth says what it was made from (SOURCE_FILE), and is made again for
+         anything else: a run that was killed may have left the truth of other settings.
 """
 
 import dataclasses
 import functools
+import json
 import os
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,7 @@ from surgjax.checkpoints.atomic import atomic_folder
 from surgjax.data import index as set_index
 from surgjax.data.index import VideoEntry
 from surgjax.data.reader import PreparedSet, version_folder
-from surgjax.evaluation.labelled_videos import LabelledVideo
+from surgjax.evaluation.labelled_videos import LabelledVideo, check_rate
 from surgjax.evaluation.mask_folders import SequenceFiles, find_sequence
 from surgjax.inference.frame_source import FrameSource
 from surgjax.inference.frames import SequenceSource
@@ -28,6 +32,8 @@ from surgjax.inference.mask_writer import write_palette_png
 from surgjax.metrics.label_maps import IGNORED
 from surgjax.synthetic import generate_clip
 from surgjax.synthetic.config import PRESETS
+
+SOURCE_FILE = ".source.json"  # hidden: no mask, and no sequence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +53,7 @@ class PreparedData:
 
     def find(self) -> list[LabelledVideo]:
         """The videos, in order of their names."""
+        check_rate(self.fps, "--fps")
         if not self.folder or not self.set:
             missing = "folder (--data)" if not self.folder else "set"
             raise ValueError(f"config data.{missing}: a prepared set is needed, nothing is given.")
@@ -70,7 +77,8 @@ class PreparedData:
     def _video(self, prepared: PreparedSet, split: str, entry: VideoEntry, name: str):
         stems = tuple(f"{t:05d}" for t in range(entry.length))
         frames = functools.partial(PreparedFrames, prepared, split, entry)
-        truth = functools.partial(_write_prepared, prepared, split, entry, name)
+        identity = self.identity() | {"video": entry.video_id}
+        truth = functools.partial(_write_prepared, prepared, split, entry, name, identity)
         return LabelledVideo(name, stems, self.fps or entry.fps, frames, truth, is_checked=True)
 
 
@@ -90,7 +98,12 @@ class PreparedFrames(FrameSource):
 
 
 def _write_prepared(
-    prepared: PreparedSet, split: str, entry: VideoEntry, name: str, root: Path
+    prepared: PreparedSet,
+    split: str,
+    entry: VideoEntry,
+    name: str,
+    identity: Mapping[str, Any],
+    root: Path,
 ) -> SequenceFiles:
     def write(folder: Path) -> None:
         for t in set_index.positions_of(entry.annotated):
@@ -106,17 +119,37 @@ def _write_prepared(
             label_map = np.where(instances == unknown, IGNORED, known).astype(np.uint8)
             write_palette_png(folder / f"{t:05d}.png", label_map)
 
-    return _written(root, name, write)
+    return _written(root, name, identity, write)
 
 
-def _written(root: Path, name: str, write) -> SequenceFiles:
-    """The folder ROOT/NAME of label maps, made whole by `write` unless it is there already."""
-    if not (root / name).is_dir():
-        with atomic_folder(root / name) as temporary:
+def _is_whole(folder: Path, source: Any) -> bool:
+    """Whether a folder was made from `source`, and no file of it is missing."""
+    try:
+        found = json.loads((folder / SOURCE_FILE).read_text())
+    except (OSError, ValueError):
+        return False
+    return found == {"source": source, "files": sorted(path.name for path in folder.glob("*.png"))}
+
+
+def _written(
+    root: Path, name: str, identity: Mapping[str, Any], write: Callable[[Path], None]
+) -> SequenceFiles:
+    """The folder ROOT/NAME of label maps, made whole by `write` unless it is there already.
+
+    `identity`: what the label maps depend on. A folder made from anything else is replaced, and
+    one that lacks a file.
+    """
+    folder, source = root / name, json.loads(json.dumps(identity))
+    if folder.is_dir() and not _is_whole(folder, source):
+        shutil.rmtree(folder)
+    if not folder.is_dir():
+        with atomic_folder(folder) as temporary:
             write(temporary)
-    files = find_sequence(root / name, name)
+            made = {"source": source, "files": sorted(p.name for p in temporary.iterdir())}
+            (temporary / SOURCE_FILE).write_text(json.dumps(made) + "\n")
+    files = find_sequence(folder, name)
     if files is None:
-        raise ValueError(f"{root / name}: it holds no PNG; remove it, it will be written anew.")
+        raise ValueError(f"{folder}: it holds no PNG; remove it, it will be written anew.")
     return files
 
 
@@ -138,6 +171,7 @@ class GeneratedData:
 
     def find(self) -> list[LabelledVideo]:
         """`count` clips, named by preset and seed."""
+        check_rate(self.fps, "--fps")
         if self.preset not in PRESETS:
             known = ", ".join(sorted(PRESETS))
             raise ValueError(f"config data.preset {self.preset!r}: expected one of {known}.")
@@ -168,6 +202,6 @@ class GeneratedData:
             tuple(f"{t:05d}" for t in range(self.frames)),
             self.fps,
             frames,
-            lambda root: _written(root, name, write),
+            lambda root: _written(root, name, self.identity() | {"seed": seed}, write),
             is_checked=True,
         )

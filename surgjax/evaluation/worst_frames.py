@@ -11,7 +11,7 @@ Differs: nothing to compare with.
 import bisect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -74,13 +74,26 @@ def find_frame(folder: Frames, sequence: SequenceFiles, stem: str) -> np.ndarray
     return None if path is None else read_image(path)
 
 
-def draw(pair: Pair, object_id: int, stem: str, frames: Frames = None) -> np.ndarray:
-    """What was found, missed and falsely found of an object, over the frame if it is there."""
+class Picture(NamedTuple):
+    """One drawn frame."""
+
+    pixels: np.ndarray  # uint8 (h, w, 3)
+    lacks: str  # why there is no image below the colours, where one was asked for; else ""
+
+
+def draw(pair: Pair, object_id: int, stem: str, frames: Frames = None) -> Picture:
+    """What was found, missed and falsely found of an object, over the frame or, without, grey."""
     truth, found = (_mask(side, object_id, stem) for side in (pair.target, pair.prediction))
     shape = next(mask.shape for mask in (truth, found) if mask is not None)
     truth, found = (np.zeros(shape, bool) if m is None else m for m in (truth, found))
     image = find_frame(frames, pair.target, stem)
-    if image is None or image.shape[:2] != shape:
+    lacks = ""
+    if image is None and frames is not None:
+        lacks = f"no image of {pair.name} {stem}"
+    elif image is not None and image.shape[:2] != shape:
+        sizes = [f"{width}x{height}" for height, width in (image.shape[:2], shape)]
+        lacks = f"the image of {pair.name} {stem} is {sizes[0]} pixels, its masks are {sizes[1]}"
+    if image is None or lacks:
         image = np.full((*shape, 3), 40, np.uint8)
     picture = image.astype(np.float32)
     for mask, colour in ((truth & found, RIGHT), (truth & ~found, MISSED), (found & ~truth, FALSE)):
@@ -88,4 +101,4 @@ def draw(pair: Pair, object_id: int, stem: str, frames: Frames = None) -> np.nda
     if shape[1] > _WIDTH:
         size = (_WIDTH, max(1, round(shape[0] * _WIDTH / shape[1])))
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    return picture.clip(0, 255).astype(np.uint8)
+    return Picture(picture.clip(0, 255).astype(np.uint8), lacks)

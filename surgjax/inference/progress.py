@@ -19,7 +19,10 @@ def _clock_text(seconds: float) -> str:
 
 
 class Progress:
-    """`step` after each frame; `finish` at the end, also of a loop that was cut short."""
+    """`step` after each frame; `finish` at the end, also of a loop that was cut short.
+
+    `first_step` stands for the first `step` of a loop whose first frame takes compiling.
+    """
 
     def __init__(
         self,
@@ -30,13 +33,16 @@ class Progress:
         unit: str = "frames",
     ):
         self.what, self.total, self.done, self.unit = what, total, 0, unit
+        self._untimed = 0  # frames done before time was taken
         self._stream = stream or sys.stderr
         self._clock = clock
         self._start = self._shown = clock()
         self._terminal = self._stream.isatty()
 
-    def restart(self) -> None:
-        """Takes the time from here: what came before, such as compiling, is not speed."""
+    def first_step(self) -> None:
+        """The first frame is done; what it took is not speed, so time is taken from here."""
+        self.done += 1
+        self._untimed = self.done
         self._start = self._shown = self._clock()
 
     def step(self) -> None:
@@ -52,13 +58,13 @@ class Progress:
         self._print(self._clock(), "\r" if self._terminal else "", "\n")
 
     def _print(self, now: float, start: str, end: str) -> None:
-        elapsed = max(now - self._start, 1e-9)
-        rate = self.done / elapsed
-        if self.done >= self.total or not rate:
-            rest = f"{_clock_text(elapsed)} in all"
-        else:
-            rest = f"{_clock_text((self.total - self.done) / rate)} left"
-        line = (
-            f"{self.what}: {self.done}/{self.total} {self.unit}, {rate:.1f} {self.unit}/s, {rest}"
-        )
+        elapsed, timed = max(now - self._start, 1e-9), self.done - self._untimed
+        rate = timed / elapsed
+        line = f"{self.what}: {self.done}/{self.total} {self.unit}"
+        if timed or not self.done:  # else there is no speed to tell
+            if self.done >= self.total or not rate:
+                rest = f"{_clock_text(elapsed)} in all"
+            else:
+                rest = f"{_clock_text((self.total - self.done) / rate)} left"
+            line += f", {rate:.1f} {self.unit}/s, {rest}"
         print(f"{start}{line:<70}" if start else line, end=end, file=self._stream, flush=True)

@@ -26,6 +26,7 @@ __all__ = [
     "compute",
     "init_state",
     "merge",
+    "per_alpha",
     "score_sequence",
     "update",
 ]
@@ -102,7 +103,8 @@ def score_sequence(pair: TrackPair) -> SequenceCounts:
     )
 
 
-def _per_alpha(counts: SequenceCounts) -> dict[str, np.ndarray]:
+def per_alpha(counts: SequenceCounts) -> dict[str, np.ndarray]:
+    """The scores at every threshold, [A]; also of stacks of counts, [*, A]."""
     hits = counts.true_positives
     some = np.maximum(1, hits)
     scores = {
@@ -121,7 +123,7 @@ def _per_alpha(counts: SequenceCounts) -> dict[str, np.ndarray]:
 
 
 def _summary(counts: SequenceCounts) -> dict[str, Any]:
-    scores = _per_alpha(counts)
+    scores = per_alpha(counts)
     first = {"HOTA(0)": float(scores["HOTA"][0]), "LocA(0)": float(scores["LocA"][0])}
     return {
         **{name: float(scores[name].mean()) for name in SCORES},

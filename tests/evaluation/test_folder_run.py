@@ -447,6 +447,8 @@ def test_options_that_a_protocol_does_not_know_are_refused(both):
         score_folders("dice", *both, options=Options(mode="literal"))
     with pytest.raises(ValueError, match="--num_classes 255: expected 1 to 254"):
         score_folders("dice", *both, options=Options(num_classes=255))
+    with pytest.raises(ValueError, match="--missing=empty: protocol temporal has no ground truth"):
+        score_folders("temporal", both[0], missing="empty")
     with pytest.raises(ValueError, match="--protocol davis16: expected one of davis17, sav"):
         score_folders("davis16", *both)
 

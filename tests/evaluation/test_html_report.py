@@ -1,24 +1,23 @@
 """The page: self-contained, well formed, and what it shows; intervals of known differences."""
 
 import html.parser
-import os
 import re
-import shutil
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from surgjax.evaluation import bootstrap, html_report, report_files, worst_frames
+from surgjax.evaluation import html_report, report_files, worst_frames
+from surgjax.evaluation.folder_protocols import PROTOCOLS
 from surgjax.evaluation.folder_run import score_folders
 from surgjax.evaluation.mask_folders import find_sequences, pair_sequences
+from surgjax.evaluation.page_options import PageOptions
 from surgjax.inference.output_folder import OutputFolder
+from surgjax.metrics.object_scores import PRESETS
 from tests.evaluation import folders
 from tests.evaluation.folders import square
 
-_VOID = {"meta", "img", "br", "line", "rect", "path", "circle", "polyline"}
+_VOID = {"meta", "img", "br", "line", "rect", "path", "circle", "polyline", "wbr"}
 
 
 class _Page(html.parser.HTMLParser):
@@ -91,7 +90,7 @@ def test_runs_are_compared_over_the_same_objects(both, tmp_path):
     perfect = score_folders("davis17", truth, truth)
     text = html_report.build_page(perfect, others={"before": earlier}, name="now")
     shown = " ".join(_page(text).texts)
-    assert f"{worse['J'] - 1:+.4f}" in shown and "4 in 2 sequences" in shown
+    assert f"{1 - worse['J']:+.4f}" not in shown and f"{worse['J'] - 1:+.4f}" in shown
     # Sequence b is equal, sequence a worse by twice the mean.
     assert f"{2 * (worse['J'] - 1):+.4f} to +0.0000" in shown
     sav = score_folders("sav", truth, truth)
@@ -99,31 +98,6 @@ def test_runs_are_compared_over_the_same_objects(both, tmp_path):
         html_report.build_page(sav, others={"before": earlier})
     with pytest.raises(ValueError, match="nothing/report.json: no report can be read"):
         report_files.read_report(tmp_path / "nothing")
-
-
-def test_interval_of_a_constant_difference_is_a_point_and_noise_holds_zero():
-    constant = {str(k): [(0.5, 0.6)] * 3 for k in range(8)}
-    found = bootstrap.paired_difference(constant)
-    assert [found[k] for k in ("difference", "low", "high")] == pytest.approx([0.1] * 3)
-    assert (found["pairs"], found["sequences"]) == (24, 8)
-    rng = np.random.default_rng(0)
-    noise = {str(k): [tuple(rng.normal(0.5, 0.1, 2))] for k in range(200)}
-    found = bootstrap.paired_difference(noise)
-    assert found["low"] < 0 < found["high"]
-    # The interval of a mean: 1.96 standard errors to either side.
-    half = 1.96 * np.std([b - a for ((a, b),) in noise.values()]) / np.sqrt(200)
-    assert (found["high"] - found["low"]) / 2 == pytest.approx(half, rel=0.05)
-    assert bootstrap.paired_difference(noise) == found  # seeded
-
-
-def test_runs_with_other_objects_are_refused():
-    rows = [{"sequence": "a", "object": 1, "J": 0.5}, {"sequence": "a", "object": 2, "J": 0.5}]
-    with pytest.raises(ValueError, match=r"only one has per_object \[\('a', 2\)\]"):
-        bootstrap.paired_scores({"per_object": rows}, {"per_object": rows[:1]}, "J")
-    without = [rows[0] | {"J": None}, rows[1] | {"J": 0.25}]
-    pairs = bootstrap.paired_scores({"per_object": rows}, {"per_object": without}, "J")
-    assert pairs == {"a": [(0.5, 0.25)]}
-    assert bootstrap.paired_scores({"per_object": rows}, {"per_object": rows}, "F") == {}
 
 
 def test_worst_rows_take_turns_between_objects():
@@ -142,8 +116,9 @@ def test_picture_colours_found_missed_and_false(tmp_path):
     (tmp_path / "frames").mkdir()
     Image.new("RGB", (60, 40), (200, 100, 0)).save(tmp_path / "frames" / "00001.png")
     pair = pair_sequences(find_sequences(predictions, "p"), find_sequences(truth, "t"))[0][0]
-    plain = worst_frames.draw(pair, 1, "00001")
-    tinted = worst_frames.draw(pair, 1, "00001", str(tmp_path / "frames"))
+    plain, lacks = worst_frames.draw(pair, 1, "00001")
+    tinted = worst_frames.draw(pair, 1, "00001", str(tmp_path / "frames")).pixels
+    assert not lacks  # none was asked for
     for picture, ground in ((plain, (40, 40, 40)), (tinted, (200, 100, 0))):
         assert tuple(picture[30, 50]) == ground
         for column, colour in ((15, worst_frames.RIGHT), (5, worst_frames.MISSED),
@@ -152,19 +127,37 @@ def test_picture_colours_found_missed_and_false(tmp_path):
             assert np.abs(picture[5, column] - wanted).max() <= 1
 
 
-def test_page_opens_in_a_browser(both, tmp_path):
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = [os.environ.get("SURGJAX_CHROMIUM"), *map(shutil.which, names)]
-    browser = next((path for path in found if path), None)
-    if browser is None:
-        reason = "no Chromium; install it or set SURGJAX_CHROMIUM to its path"
-        if os.environ.get("SURGJAX_REQUIRE_BROWSER") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    page = tmp_path / "report.html"
-    page.write_text(html_report.build_page(score_folders("davis17", *both)))
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("<svg") == 8 and done.stdout.count("<figure") == 12
-    assert Path(page).stat().st_size < 200_000
+def test_pictures_without_their_image_are_counted(both, tmp_path):
+    for name, size in (("a", (60, 40)), ("b", (30, 20))):
+        (tmp_path / "frames" / name).mkdir(parents=True)
+        for t in range(4):
+            Image.new("RGB", size).save(tmp_path / "frames" / name / f"{t:05d}.png")
+    report = score_folders("resurg", *both)
+    text = html_report.build_page(report, frames=str(tmp_path / "frames"))
+    # Of 20 pictures those of `b` are of another size, and the two of frame 4 of `a` have none.
+    found = re.findall(r"Note: (\d+ of \d+) pictures lack their image; ([^<]*)", text)
+    assert [count for count, _ in found] == ["12 of 20"]
+    assert "is 30x20 pixels, its masks are 60x40" in found[0][1] or "no image of a" in found[0][1]
+    _page(text)
+    assert "lack their image" not in html_report.build_page(report)
+
+
+def test_page_options_are_refused_where_nothing_would_come_of_them(both, tmp_path):
+    truth = both[1]
+    for options, protocol, message in [
+        (PageOptions(frames="nowhere"), "davis17", "--frames nowhere: no such folder"),
+        (PageOptions(frames=truth), "hota", "--frames: the page of protocol hota shows no frames"),
+        (PageOptions(prompted=("first",)), "temporal", "--prompted: the page of protocol temporal"),
+        (
+            PageOptions(prompted=("first", "7")),
+            "sav",
+            "--prompted 7: .*; expected first, or",
+        ),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            options.check(protocol, truth)
+    options = PageOptions(truth, ("first", "00003"))
+    options.check("davis17", truth)
+    assert options.marks({"stems": {"a": ("00000", "00003")}}) == {"a": ["00000", "00003"]}
+    for protocol in PROTOCOLS:
+        assert ("stems" in score_folders(protocol, *both)) == (protocol in PRESETS)

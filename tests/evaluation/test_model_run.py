@@ -1,24 +1,26 @@
 """A model over a data set: masks, scores, going on after a stop, shares, refusals."""
 
+import dataclasses
 import json
 import re
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from surgjax.evaluation import horizons, model_report, report_files, video_results
+from surgjax.evaluation import evaluate_model, horizons, model_report, report_files, video_results
 from surgjax.evaluation.davis_videos import DavisData
 from surgjax.evaluation.folder_run import score_folders
 from surgjax.evaluation.mask_folders import MaskFolderError
 from surgjax.evaluation.model_run import Evaluation, RunOptions, Share
 from surgjax.evaluation.model_tracking import PromptOptions
-from surgjax.evaluation.set_videos import GeneratedData
+from surgjax.evaluation.set_videos import GeneratedData, PreparedData
 from surgjax.evaluation.video_results import VideoResult
 from surgjax.inference.mask_writer import read_palette_png
-from surgjax.inference.output_folder import OutputFolder
+from surgjax.inference.output_folder import OutputError, OutputFolder
 from surgjax.metrics.object_scores import ABSENT, PRESETS, Row
 from tests.evaluation import folders, tracked_folders
 from tests.evaluation.tracked_folders import Still, model, truth, write_davis
@@ -78,7 +80,13 @@ def test_scores_are_those_of_experiments_evaluate_on_the_same_folders(davis, tmp
         assert report[key] == other[key], key
     assert report["prompt_source"] == "ground truth: mask on each object's first visible frame"
     page = (out / "report.html").read_text()
-    assert '<table id="per_horizon">' in page and "prompt on 00002" in page
+    assert '<table id="per_horizon">' in page
+    # Each object of `a` has its own mark: object 1 on frame 0, object 2, which appears late, on 2.
+    charts = re.findall(r"<h3>(\w), object (\d).*?</h3>(<svg.*?</svg>)", page)
+    marks = {(v, int(i)): re.findall(r"prompt on (\d+)", chart) for v, i, chart in charts}
+    assert marks == {
+        ("a", 1): ["00000"], ("a", 2): ["00002"], ("b", 1): ["00000"], ("b", 2): ["00000"],
+    }  # fmt: skip
     page = model_report.build_page(evaluation, report, "tracked", {"scored": other})
     assert '<table id="comparison">' in page and "+0.0000 to +0.0000" in page
 
@@ -104,6 +112,9 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(davis, tmp_path):
     shutil.rmtree(stopped / "masks" / "a")  # lost masks are made again
     _evaluation(stopped, davis, again).track(say=_quiet)
     assert again.opened == ["b", "a"]
+    (stopped / "masks" / "b" / "00002.png").unlink()  # also a single one
+    _evaluation(stopped, davis, again).track(say=_quiet)
+    assert again.opened == ["b", "a", "b"] and (stopped / "masks" / "b" / "00002.png").exists()
 
 
 def test_shares_and_devices_make_one_run(davis, tmp_path):
@@ -175,6 +186,9 @@ def test_folders_of_objects_in_and_out(tmp_path):
     masks = [read_palette_png(out / "masks" / "v" / f"00{k}" / "00003.png") for k in (0, 1)]
     assert [set(np.unique(m)) for m in masks] == [{0, 1}] * 2
     assert (masks[0] & masks[1]).sum() == 60  # neither gives way to the other
+    (out / "masks" / "v" / "001" / "00001.png").unlink()  # the video must be tracked again
+    assert evaluation.result(evaluation.videos[0]) is None
+    evaluation.track(say=_quiet)
     report = model_report.build_report(evaluation)
     assert [row["object"] for row in report["per_object"]] == [0, 1]
     assert "per_horizon" not in report
@@ -270,6 +284,25 @@ def test_horizons_by_hand():
             horizons.check_bounds(bounds)
 
 
+@pytest.mark.parametrize(
+    "output, message",
+    [
+        ("davis", "is the output folder too"),
+        ("davis/Annotations/out", "out lies in the data, .*davis; results would be taken"),
+        ("davis/out/deep", "lies in the data"),
+        ("", "is not empty and holds no run"),  # above the data
+    ],
+)
+def test_an_output_in_the_data_is_refused(davis, tmp_path, output, message):
+    with pytest.raises(OutputError, match=message):
+        evaluate_model.check_output(str(tmp_path / output), davis.folder)
+    (tmp_path / "run" / "masks").mkdir(parents=True)
+    shutil.move(davis.folder, tmp_path / "run" / "masks" / "davis")
+    with pytest.raises(OutputError, match="lies in the results to be written"):
+        evaluate_model.check_output(str(tmp_path / "run"), str(tmp_path / "run" / "masks"))
+    evaluate_model.check_output(str(tmp_path / "beside"), str(tmp_path / "run"))
+
+
 def test_results_are_the_same_from_a_file(tmp_path):
     row = Row(1 / 3, 0.1 + 0.2, 2 / 7, True, False)
     result = VideoResult("v", ("x", "y"), (0, 1), {3: (0,)}, 25.0, ({3: row}, {3: None}), ("n",))
@@ -325,6 +358,19 @@ def test_bad_folders_are_refused_before_a_model_runs(davis, tmp_path, edit, mess
     assert segmenter.opened == []
 
 
+@pytest.mark.parametrize("fps", [-5.0, float("nan"), float("inf")])
+def test_a_frame_rate_that_is_none_is_refused(davis, fps):
+    for data in (davis, GeneratedData(count=1), PreparedData()):
+        with pytest.raises(ValueError, match=f"--fps {fps:g}: frames per second expected"):
+            dataclasses.replace(data, fps=fps).find()
+    meta = Path(davis.folder) / "meta.json"
+    meta.write_text(json.dumps({"b": {"fps": fps}}))
+    with pytest.raises(ValueError, match=f"meta.json: fps of 'b' {fps:g}: frames per second"):
+        dataclasses.replace(davis, fps=0.0).find()
+    meta.write_text(json.dumps({"b": {"fps": 5}}))
+    assert [v.fps for v in dataclasses.replace(davis, fps=0.0).find()] == [0, 5]
+
+
 def test_options_that_do_not_fit_are_refused(davis, tmp_path):
     for options, message in [
         (dict(protocol="dice"), "--protocol dice: expected one of davis17, sav, resurg"),
@@ -335,6 +381,31 @@ def test_options_that_do_not_fit_are_refused(davis, tmp_path):
         with pytest.raises(ValueError, match=message):
             _evaluation(tmp_path / "out", davis, **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_ground_truth_of_other_settings_is_made_again(tmp_path):
+    short = GeneratedData(count=1, frames=3, size=64)
+    long = dataclasses.replace(short, frames=6)
+
+    class Dies(Still):
+        def open(self, frames):
+            raise RuntimeError("the power went out")
+
+    out = tmp_path / "out"
+    with pytest.raises(RuntimeError, match="the power went out"):
+        _evaluation(out, short, Dies()).track(say=_quiet)  # leaves truth and run.json, no result
+    assert len(list((out / "ground_truth").glob("*/*.png"))) == 3
+    for data in (long, dataclasses.replace(long, size=96)):
+        evaluation = _evaluation(out, data)
+        evaluation.track(say=_quiet)
+        assert len(evaluation.results()[0].annotated) == 6
+        fresh = data.find()[0].open_truth(tmp_path / str(data.size))
+        for stem, path in evaluation.pair(evaluation.videos[0]).target.frames.items():
+            assert path.read_bytes() == fresh.frames[stem].read_bytes()
+        shutil.rmtree(out / "results")
+    name = fresh.name
+    (out / "ground_truth" / name / "00004.png").unlink()
+    assert len(data.find()[0].open_truth(out / "ground_truth").frames) == 6
 
 
 def test_generated_scenes_are_the_same_for_frames_and_truth(tmp_path):

@@ -1,14 +1,20 @@
 """Objects prompted once: starts, late and missing objects, rows and prompts, by hand."""
 
+import weakref
+
 import numpy as np
 import pytest
 
-from surgjax.evaluation import semi_supervised
+from surgjax.evaluation import labelled_videos, semi_supervised
 from surgjax.evaluation.annotated_video import AnnotatedVideo
+from surgjax.evaluation.davis_videos import DavisData
+from surgjax.evaluation.labelled_videos import Truth
+from surgjax.evaluation.mask_folders import read_label_file
 from surgjax.evaluation.prompted_run import Start, score
 from surgjax.evaluation.prompting import add_clicks, clicks_of, first_prompt, first_visible
 from surgjax.evaluation.segmenter import Prompt
 from tests.evaluation.scripted import Scripted, block, video
+from tests.evaluation.tracked_folders import write_davis
 
 
 def run(segmenter, clip, keep=None, **start):
@@ -69,6 +75,7 @@ def test_small_first_appearances_are_waited_out():
     clip = video({1: range(4)}, frames=4)
     clip.label_maps[0][block(1)] = 0
     clip.label_maps[0][1, 2] = 1  # one pixel of 144
+    clip = AnnotatedVideo(clip.name, clip.frames, clip.label_maps)
     assert run(Scripted([{1: [8] * 4}]), clip, min_area=0.05).starts == {1: 1}
     none = run(Scripted([{1: [8] * 4}]), clip, min_area=0.5)
     assert none.left_out == {1: "covers less than 0.5 of every frame"} and not none.given
@@ -80,6 +87,7 @@ def test_ignored_pixels_are_neither_scored_nor_clicked():
     clip = video({1: range(3)}, frames=3)
     for label_map in clip.label_maps.values():
         label_map[-1] = 255
+    clip = AnnotatedVideo(clip.name, clip.frames, clip.label_maps)
     model = Scripted([{1: [block(1, surplus=12)] * 3}], [block(1, surplus=12)])
     outcome = run(model, clip, prompt="3-click")
     assert regions(outcome, 1) == [1, 1, 1]
@@ -128,6 +136,46 @@ def test_first_visible():
     assert first_visible(target) == 1 and first_visible(target, 0.1) == 2
     assert first_visible({7: target[2], 5: target[0], 6: target[1]}) == 6
     assert first_visible(target[:1]) is None
+
+
+def test_first_frame_shows_enough():
+    maps = np.zeros((4, 10, 10), np.uint8)
+    maps[1, 0, 0] = maps[2, :2, :5] = 3
+    video = AnnotatedVideo("clip", [], dict(enumerate(maps)))
+    assert [video.first_frame(3, area) for area in (0.0, 0.01, 0.02, 0.1, 0.11)] == [
+        1,
+        1,
+        2,
+        2,
+        None,
+    ]
+    sparse = AnnotatedVideo("clip", [], {7: maps[2], 5: maps[0], 6: maps[1]})
+    assert sparse.annotated == [5, 6, 7] and sparse.object_ids == [3]
+    assert sparse.first_frame(3) == 6 and sparse.first_frame(4) is None
+
+
+def test_truths_may_be_read_when_they_are_needed(tmp_path, monkeypatch):
+    root = write_davis(tmp_path)
+    clip = DavisData(str(root), videos=("a",)).find()[0]
+    truth = Truth(clip, clip.open_truth(tmp_path))
+    whole = AnnotatedVideo("a", [], dict(truth.label_maps))
+    alive = []
+
+    def read(path):
+        found = read_label_file(path)
+        alive.append(weakref.ref(found.label_map))
+        return found
+
+    monkeypatch.setattr(labelled_videos, "read_label_file", read)
+    lazy = AnnotatedVideo("a", [], truth.label_maps)
+    for name in ("annotated", "object_ids", "size"):
+        assert getattr(lazy, name) == getattr(whole, name)
+    for t in (0, 3, 4):
+        for k in (1, 2):
+            np.testing.assert_array_equal(lazy.target(t, k), whole.target(t, k))
+        assert not lazy.ignored(t).any()
+    assert len(alive) == 5 + 3  # once for its size and areas, once for all questions of a frame
+    assert sum(each() is not None for each in alive) == 1
 
 
 def test_refusals():

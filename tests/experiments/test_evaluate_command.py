@@ -49,3 +49,19 @@ def test_bad_input_is_one_message_and_writes_nothing(both, tmp_path):
     assert not (tmp_path / "out").exists()
     done = _run(*both, "--protocol=davis17", f"--output={tmp_path / 'pred'}")
     assert done.returncode == 1 and "is the output folder too" in done.stderr
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    (tmp_path / "run" / "report.json").write_text("{}")
+    done = _run(*both, "--protocol=davis17", "--missing=empty", f"--output={tmp_path / 'run'}")
+    assert done.returncode == 1 and "holds a run of experiments.evaluate_model" in done.stderr
+    assert (tmp_path / "run" / "report.json").read_text() == "{}"
+    cases = {
+        ("davis17", "--frames=/nowhere"): "--frames /nowhere: no such folder",
+        ("davis17", "--prompted=first,77"): "--prompted 77: no sequence of",
+        ("hota", "--prompted=first"): "--prompted: the page of protocol hota shows no frames",
+        ("temporal", "--missing=empty"): "--missing=empty: protocol temporal has no ground truth",
+    }
+    for (protocol, flag), message in cases.items():
+        done = _run(*both, f"--protocol={protocol}", flag, f"--output={tmp_path / 'out'}")
+        assert done.returncode == 1 and message in done.stderr, done.stderr
+    assert not (tmp_path / "out").exists()

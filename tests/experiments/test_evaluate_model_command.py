@@ -12,6 +12,7 @@ from tests.evaluation.tracked_folders import write_davis
 
 ROOT = Path(__file__).parents[2]
 DEBUG = "--config=configs/evaluation/generated.py:debug"
+DAVIS = "--config=configs/evaluation/davis.py"
 
 
 def _start(*arguments):
@@ -33,7 +34,12 @@ def test_bad_input_is_one_message_and_writes_nothing(tmp_path):
         (): "--config=FILE of configs/evaluation, or --davis_root=DIR, is missing",
         (f"--davis_root={davis}",): "Annotations/b: the first frame of 'b', 00000, has no mask",
         (DEBUG, f"--davis_root={davis}"): "--davis_root: the config's data are of another kind",
-    }
+        # Values arrive, with and without a config: each message is about the last one.
+        (f"--davis_root={davis}", "--prompts=online", "--start=box", "--rounds=2", "--clicks=1",
+         "--threshold=1.5"): "--threshold 1.5: an IoU, 0 to 1, expected",
+        (DAVIS, f"--davis_root={davis}", "--prompts=offline", "--config.prompts.start=2-click",
+         "--config.prompts.rounds=0"): "--rounds 0: 1 or more expected",
+    }  # fmt: skip
     for arguments, message in cases.items():
         status, _, errors = _run(*arguments, f"--output={output}")
         last = errors.strip().splitlines()[-1]
@@ -58,6 +64,20 @@ def test_untrained_weights_on_generated_scenes_and_the_same_again(tmp_path):
     assert (tmp_path / "report.json").read_text() == report
     status, _, errors = _run(DEBUG, f"--output={tmp_path}", "--prompts=box")
     assert status == 1 and "prompts.kind = 'mask', this one has 'box'" in errors
+
+
+@pytest.mark.slow
+def test_rounds_are_set_by_flags_alone(tmp_path):
+    davis = write_davis(tmp_path / "davis")
+    status, output, errors = _run(
+        f"--davis_root={davis}", "--checkpoint=debug", "--random_weights", "--image_size=64",
+        "--videos=a", "--prompts=offline", "--start=1-click", "--rounds=2", "--clicks=1",
+        f"--output={tmp_path / 'out'}",
+    )  # fmt: skip
+    assert status == 0, errors
+    assert "offline: 1-click at first, up to 1 clicks on each corrected frame" in output
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [row["round"] for row in report["per_round"]] == [1, 2]
 
 
 @pytest.mark.slow

@@ -91,6 +91,22 @@ def test_progress_of_a_whole_loop_says_how_long_it_took():
     assert stream.getvalue() == "drawing: 2/2 frames, 2.0 frames/s, 0:01 in all\n"
 
 
+def test_a_frame_that_took_compiling_is_no_speed():
+    lines = {1: "masks: 1/1 batches", 3: "masks: 3/3 batches, 2.0 batches/s, 0:01 in all"}
+    for total, last in lines.items():
+        now, stream = [0.0], io.StringIO()
+        bar = progress.Progress(
+            "masks", total, stream, clock=lambda now=now: now[0], unit="batches"
+        )
+        now[0] += 60
+        bar.first_step()
+        for _ in range(total - 1):
+            now[0] += 0.5
+            bar.step()
+        bar.finish()
+        assert stream.getvalue() == f"{last}\n"
+
+
 def test_versions_cover_every_package():
     found = versions.package_versions()
     assert found["jax"] == jax.__version__
