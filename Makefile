@@ -69,7 +69,7 @@ imports: $(DEV) ## who may import whom
 
 parity-official: $(DEV) ## compare with the original PyTorch code, sam2 1.1.0 (not part of `make test`)
 	$(RUN) -m tests.parity.official
-	$(RUN) -m pytest tests/parity/test_official_training.py tests/parity/test_clip_loss.py
+	$(RUN) -m pytest tests/parity/test_official_training.py tests/parity/test_clip_loss.py tests/parity/test_automatic_masks.py
 
 format: $(DEV) ## let ruff fix and format
 	$(RUN) -m ruff check --fix .
