@@ -19,7 +19,7 @@ r"""Nano from the weights of an earlier nano, on scenes that look like a laparos
     --share 0.5 --output nano.safetensors --dtype float16
 FIRST is what generated_nano.py gave. PART_8 was stopped by SIGTERM at step 814 of 2,000.
 Append `:debug` to the config path for two tiny steps on a CPU, without shards and from nothing.
-Expect: 0.73 on the EndoVis boxes after about an hour and a half of two shared CPU cores; every
+Expect: 0.73 on the EndoVis boxes after about two hours of two shared CPU cores; every
 figure, and what other choices gave, in docs/model_card_nano.md.
 """
 
