@@ -60,7 +60,7 @@ setup(
         ]
     ),
     package_data={
-        "surgjax": ["assets/*"],
+        "surgjax": ["assets/*", "text/*.json"],
         "experiments": ["promptable_sam2/*.json"],
         "tfds_builders": ["*/README.md", "*/*.txt", "*/splits/*.txt"],
     },

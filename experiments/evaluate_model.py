@@ -18,6 +18,7 @@ from surgjax.evaluation import evaluate_model, model_options
 from surgjax.evaluation.model_options import EvaluationOptions, ModelOptions
 from surgjax.evaluation.model_run import Share
 from surgjax.inference.compilation_cache import enable_cache
+from surgjax.memory.registry import NAMES
 from surgjax.metrics.object_scores import PRESETS
 from surgjax.train import distributed
 
@@ -49,6 +50,11 @@ _SET = {
     "use_all_masks": (
         "prompts",
         flags.DEFINE_bool("use_all_masks", None, "Prompt with the mask of every annotated frame."),
+    ),
+    "memory": ("", flags.DEFINE_enum("memory", None, NAMES, "Memory policy. Default: recent.")),
+    "memory_options": (
+        "",
+        flags.DEFINE_string("memory_options", None, "Of that policy: delta=30,gamma=0.9."),
     ),
     "start": ("prompts", flags.DEFINE_string("start", None, "offline, online: the first prompt.")),
     "rounds": (

@@ -11,7 +11,15 @@ from typing import Any
 from absl import app, flags
 
 from experiments.command import command
-from experiments.tracking import DIRECTIONS, MODELS, PRECISIONS, TrackOptions, TrackStopped, run
+from experiments.tracking import (
+    DIRECTIONS,
+    MEMORIES,
+    MODELS,
+    PRECISIONS,
+    TrackOptions,
+    TrackStopped,
+    run,
+)
 from surgjax.inference.devices import DeviceError
 
 flags.DEFINE_string("video", None, "Video file, folder of JPEG/PNG, or one image.", required=True)
@@ -21,12 +29,16 @@ flags.DEFINE_string("checkpoint", None, ".pt, .safetensors or Orbax folder.")
 flags.DEFINE_enum("model", None, MODELS, "Default: nano, or what --checkpoint holds.")
 flags.DEFINE_integer("image_size", None, "Default: 256 for nano, else 1024.")
 flags.DEFINE_enum("precision", "fp32", PRECISIONS, "Compute precision.")
+flags.DEFINE_enum("memory", "recent", MEMORIES, "Which frames are remembered.")
+flags.DEFINE_string("memory_options", "", "Of that policy: delta=30,long=3,gamma=0.9.")
 flags.DEFINE_enum("direction", "forward", DIRECTIONS, "Way through the video.")
 flags.DEFINE_bool("per_object_masks", False, "Also masks_per_object/<id>/.")
 flags.DEFINE_bool("overwrite", False, "Replace the results in --output.")
 flags.DEFINE_float("fps", 25.0, "Of overlay.mp4 where the source has no frame rate.")
 flags.DEFINE_bool("require_accelerator", False, "Fail where there is only a CPU.")
 flags.DEFINE_bool("random_weights", False, "Untrained weights, to try the command.")
+flags.DEFINE_string("text_bank", None, "Bank of text vectors: also says what objects are.")
+flags.DEFINE_bool("per_frame_classes", False, "Also classes.csv, with --text_bank.")
 
 
 def main(argv: list[str]) -> None:

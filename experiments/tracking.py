@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from experiments import class_report
+from experiments.chosen_text_bank import about, open_bank
 from surgjax.inference.compilation_cache import enable_cache
 from surgjax.inference.devices import (
     describe_devices,
@@ -30,14 +32,18 @@ from surgjax.inference.mask_writer import MaskWriter, write_file
 from surgjax.inference.output_folder import OutputFolder
 from surgjax.inference.progress import Progress
 from surgjax.inference.prompt_file import PromptFile, read_prompts
+from surgjax.memory.registry import NAMES, options_for, stated
+from surgjax.text.text_bank import TextBank
 from surgjax.versions import package_versions
 from surgjax.viz.overlay import PromptMarks
 from surgjax.viz.result_pictures import ResultPictures
 
 MODELS = ("nano", "tiny", "small", "base_plus", "large")
+MEMORIES = NAMES
 PRECISIONS = ("fp32", "bf16")
 DIRECTIONS = ("forward", "backward", "both")
-RESULTS = ("masks", "masks_per_object", "overlay.mp4", "sheet.png", "summary.json")
+_OPTIONAL = {"masks_per_object": "per_object_masks", class_report.FILE: "per_frame_classes"}
+RESULTS = ("masks", "overlay.mp4", "sheet.png", "summary.json", *_OPTIONAL)
 _RESERVE = 2**20  # bytes held back: on a full disk there is still room for summary and sheet
 
 
@@ -52,12 +58,16 @@ class TrackOptions:
     model: str | None = None
     image_size: int | None = None
     precision: str = "fp32"
+    memory: str = "recent"  # the policy, see docs/memory_policies.md
+    memory_options: Any = ""  # a text, or what options_for made of it
     direction: str = "forward"
     per_object_masks: bool = False
     overwrite: bool = False
     fps: float = 25.0
     require_accelerator: bool = False
     random_weights: bool = False
+    text_bank: str | None = None  # of a model with a semantic token: what objects may be
+    per_frame_classes: bool = False
 
 
 class TrackStopped(RuntimeError):
@@ -86,10 +96,18 @@ def check_model(options: Any) -> None:
 def _check_options(options: TrackOptions) -> None:
     """What is wrong with the flags alone, before any file is touched."""
     check_model(options)
+    options_for(options.memory, options.memory_options, options.fps)
     if not 0.01 <= options.fps <= 1000:
         raise ValueError(f"--fps={options.fps:g}: a rate from 0.01 to 1000 expected.")
     if options.direction not in DIRECTIONS:
         raise ValueError(f"--direction={options.direction}: one of {', '.join(DIRECTIONS)}.")
+    if options.per_frame_classes and not options.text_bank:
+        raise ValueError("--per_frame_classes needs --text_bank=FILE.")
+
+
+def bank_of(options: TrackOptions) -> TextBank | None:
+    """The instruments of the bank that `--text_bank` names, if it names one."""
+    return open_bank("--text_bank", options.text_bank) if options.text_bank else None
 
 
 def load_predictor(options: TrackOptions):
@@ -101,7 +119,10 @@ def load_predictor(options: TrackOptions):
         image_size=options.image_size,
         precision=options.precision,
         random_weights=options.random_weights,
+        memory=options.memory,
+        memory_options=options.memory_options,
         keep_records=False,  # one pass per direction: nothing is corrected afterwards
+        text_bank=bank_of(options),
     )
     predictor.programs.on_compile = lambda what: None  # one notice stands for all programs
     if options.checkpoint and options.model not in (None, predictor.config.name):
@@ -124,12 +145,15 @@ def run(
     """
     _check_options(options)
     folder = OutputFolder(options.output, RESULTS, options.overwrite)
-    for name in ("video", "prompts", "checkpoint"):
+    for name in ("video", "prompts", "checkpoint", "text_bank"):
         if isinstance(getattr(options, name), str | Path):
             folder.check_input(f"--{name}", getattr(options, name))
     source = open_video(options.video)
     if source.num_frames is None:
         raise ValueError("a live stream has no end; use VideoPredictor for it.")
+    rate = source.fps or options.fps
+    policy = options_for(options.memory, options.memory_options, rate)
+    options = dataclasses.replace(options, memory_options=policy)
     prompts = read_prompts(options.prompts, source.width, source.height, source.num_frames)
     for path in (p.mask_path for item in prompts.objects for p in item.prompts):
         if path is not None:
@@ -143,7 +167,10 @@ def run(
         side, weights = predictor.config.image_size, options.checkpoint or "bundled weights"
         weights = "random weights: masks mean nothing" if options.random_weights else weights
         say(f"model: {predictor.config.name} ({weights}), {side} px, {options.precision}")
+        say(f"memory: {stated(options.memory, policy)}")
         job = _Job(options, source, prompts, predictor, work, say)
+        if job.classes is not None:
+            say(about(job.classes.bank))
         stopped = job.work(cached, make_room=reserve.unlink)
         summary = job.write_summary(stopped)
     except BaseException:  # nothing was tracked
@@ -194,7 +221,10 @@ class _Job:
         self.options, self.source, self.prompts = options, source, prompts
         self.predictor, self.folder, self.say = predictor, folder, say
         self.fault: Exception | None = None
-        self.expected = [r for r in RESULTS if r != "masks_per_object" or options.per_object_masks]
+        self.expected = [r for r in RESULTS if r not in _OPTIONAL or getattr(options, _OPTIONAL[r])]
+        named = getattr(predictor, "classifier", None)
+        per_frame = options.per_frame_classes
+        self.classes = class_report.ClassReport(named.bank, per_frame) if named else None
         first, last, end = prompts.frames[0], prompts.frames[-1], source.num_frames
         passes = {"forward": range(first, end), "backward": range(last + 1), "both": range(end)}
         self.planned = passes[options.direction]
@@ -223,7 +253,8 @@ class _Job:
             raise ValueError(stopped or "no frame was tracked.")
         make_room()
         self.masks.drop_logits()
-        reasons = [stopped, *map(self._guard, (self._fill, self._draw, self._save_sheet))]
+        parts = (self._fill, self._draw, self._save_sheet, self._write_classes)
+        reasons = [stopped, *map(self._guard, parts)]
         return next((reason for reason in reasons if reason), None)
 
     def _guard(self, part: Callable[[], None]) -> str | None:
@@ -278,6 +309,9 @@ class _Job:
         try:
             for frame_index, object_ids, mask_logits in self._frames(state):
                 self.masks.add(frame_index, object_ids, np.asarray(mask_logits))
+                if self.classes is not None:
+                    said = self.predictor.class_probabilities(state)
+                    self.classes.add(frame_index, object_ids, np.asarray(mask_logits), said)
                 now, total = time.perf_counter(), self.predictor.timings["compile_seconds"]
                 self.total_ms[frame_index] += 1000 * (now - start - (total - compiled))
                 self.visited[frame_index] = True
@@ -300,6 +334,8 @@ class _Job:
     def _draw(self) -> None:
         frames = np.flatnonzero(self.masks.written).tolist()
         names = {item.object_id: item.name for item in self.prompts.objects}
+        if self.classes is not None:
+            names = {each: self.classes.label(each, name) for each, name in names.items()}
         size, fps = (self.source.height, self.source.width), self.source.fps or self.options.fps
         self.pictures = pictures = ResultPictures(self.folder, frames, size, fps, names)
         progress = Progress("drawing", len(frames))
@@ -317,6 +353,10 @@ class _Job:
     def _save_sheet(self) -> None:
         if self.pictures is not None:
             self.pictures.save_sheet()
+
+    def _write_classes(self) -> None:
+        if self.classes is not None and self.classes.per_frame:
+            self.classes.write(self.folder)
 
     def _marks(self, frame_index: int) -> list[PromptMarks]:
         return [
@@ -345,9 +385,17 @@ class _Job:
             "model": self.predictor.config.name,
             "image_size": self.predictor.config.image_size,
             "precision": self.options.precision,
+            "memory": {
+                "policy": self.options.memory,
+                "options": dataclasses.asdict(self.options.memory_options),
+            },
             "checkpoint_sha256": self.predictor.checkpoint_sha256,
             "versions": package_versions(),
         }
+        if self.classes is not None:
+            summary["text_bank"] = self.classes.about()
+            for item in summary["objects"]:
+                item |= self.classes.of_object(item["id"])
         if stopped:
             summary["stopped"] = stopped
         text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"

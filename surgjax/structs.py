@@ -48,6 +48,16 @@ class MemoryRead(flax.struct.PyTreeNode):
     pointer_span: Array  # [] float32, the distance that is encoded as 1
 
 
+class Conditioned(flax.struct.PyTreeNode):
+    """Features of a frame with the semantic token that read the same memories.
+
+    Stands in for s16 between memory attention and mask decoder in models that have the token.
+    """
+
+    s16: Array  # [B, h, w, d]
+    token: Array  # [B, 1, d]
+
+
 class DecoderOutput(flax.struct.PyTreeNode):
     """Raw answers of the mask decoder: channel 0 is the single mask, 1..3 the candidates."""
 
@@ -55,6 +65,7 @@ class DecoderOutput(flax.struct.PyTreeNode):
     ious: Array  # [B, 4]
     object_score: Array  # [B], logit; > 0 means present
     tokens: Array  # [B, 4, d]
+    semantic: Array | None = None  # [B, d], the semantic token; None without one
 
 
 class MaskOutput(flax.struct.PyTreeNode):
@@ -66,3 +77,4 @@ class MaskOutput(flax.struct.PyTreeNode):
     pointer: Array  # [B, d]
     low_res_multimasks: Array  # [B, 3, S/4, S/4]
     multimask_ious: Array  # [B, 3]
+    semantic: Array | None = None  # [B, 512] unit rows, comparable with text; None without a token

@@ -46,6 +46,16 @@ def require_torch():
     return torch
 
 
+@pytest.fixture(scope="module")
+def quick_compiling():
+    """Programs of the module are compiled with few optimisations; for long programs that run a few
+    times on little, which take several times as long to compile as to run."""
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 def pytest_collection_modifyitems(items):
     if any(device.platform != "cpu" for device in jax.devices()):
         return

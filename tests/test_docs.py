@@ -63,8 +63,10 @@ for arguments in json.loads(commands):
     if hasattr(module, "_parser"):  # argparse
         module._parser().parse_args(arguments)
     elif arguments:
-        for flag in flags.FLAGS:
+        for flag in list(flags.FLAGS):
             flags.FLAGS[flag].unparse()
+            if flag.startswith("config."):  # overrides are flags of the command before
+                delattr(flags.FLAGS, flag)
         sys.argv = [name, *arguments]  # where --config looks for --config.NAME
         flags.FLAGS(sys.argv)
 """

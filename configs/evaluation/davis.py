@@ -17,6 +17,7 @@ def get_config(mode: str = "full") -> ConfigDict:
     c.prompts = {"kind": "mask", "use_all_masks": False}
     # of kinds offline and online: a simulated user who corrects the masks
     c.prompts.update(start="3-click", rounds=8, clicks=3, threshold=0.75)
+    c.memory, c.memory_options = "recent", ""  # see docs/memory_policies.md
     c.protocol, c.keep_first_and_last, c.per_object_png = "davis17", False, False
     c.horizons_s = (1.0, 2.0, 3.0)
     if mode == "debug":

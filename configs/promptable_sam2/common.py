@@ -34,6 +34,7 @@ def finetuning(variant: str = "tiny", image_size: int = 512, batch: int = 4) -> 
     c.prompts.update(other_mask_weight=0.0, blank_absent=True, sum_frames=True)
     c.prompts.update(memory_dropout=True, given_masks_full_size=True, remat="full")
     c.loss = {"focal": 20.0, "dice": 1.0, "iou": 1.0, "object_score": 1.0}
+    c.loss.arl = {"sigma": 0.0, "form": "calibrated"}  # soft labels: sigma in px at 512, 0 is off
     c.recipe, c.lora, c.micro_batches = "full", {"rank": 8, "alpha": 16.0}, 1
     c.optim = {"name": "adamw", "lr": 5e-6, "final_lr": 5e-7}
     c.optim.update(encoder_lr=3e-6, encoder_final_lr=3e-7, layer_decay=0.9, warmup_steps=0)
@@ -41,6 +42,7 @@ def finetuning(variant: str = "tiny", image_size: int = 512, batch: int = 4) -> 
     c.loop = {"ema_decay": 0.999, "log_every": 20, "checkpoint_every": 200, "eval_every": 500}
     c.loop.update(keep_latest=2, keep_best=1, best_metric="J&F")
     c.eval = {"images": 40, "videos": 4, "frames": 32, "objects": 4, "pictures": 6}
+    c.eval.update(memory="recent", memory_options="")  # policy that tracks the videos
     return c
 
 
@@ -77,3 +79,32 @@ def split_modes(mode: str, known: Sequence[str]) -> list[str]:
         known_text = ", ".join(("full", "debug", *known))
         raise ValueError(f"config mode {unknown[0]!r}: expected some of {known_text}.")
     return modes
+
+
+def with_semantic_token(c: ConfigDict, text_bank: str = "") -> ConfigDict:
+    """SAM2S's semantic token, fresh beside weights that have none.
+
+    text_bank: a file of experiments.text_bank, or "fallback:CLASSES", rows without language for
+    what that command's --classes takes.
+    The rate of what is new is SAM2S's as read here: that of the cross-modal parts of ReSurgSAM2.
+    """
+    c.model.update(semantic_token=True, tsl_bidirectional=False)
+    c.init.add_semantic_token = True
+    c.text_bank = text_bank
+    c.prompts.semantic_weight = 0.1
+    c.optim.new_parts_lr = 3e-4
+    return c
+
+
+def with_long_memories(c: ConfigDict, long_frames: int = 2) -> ConfigDict:
+    """SAM2S's memory: long-range frames of a clip are kept for long, under an embedding of their
+    own, which starts as that of conditioning frames; evaluation keeps diverse frames.
+
+    Set `train_data.clip.sampler` to hybrid clips beside it; they have those frames.
+    """
+    c.model.long_memory_embedding = True
+    c.init.add_long_memory_embedding = True
+    c.prompts.update(memory="hybrid", long_frames=long_frames)
+    c.optim.new_parts_lr = 3e-4
+    c.eval.update(memory="divemem", memory_options="")
+    return c

@@ -24,11 +24,13 @@ def write_sets(folder: pathlib.Path, names: Iterable[str]) -> None:
 
     for name in names:
         name = name.partition(":")[0]
-        archive = folder / "archives" / name.partition("/")[0]
-        if not archive.exists():
-            registry.fake(name.partition("/")[0]).make(archive)
+        base = name.partition("/")[0]
+        archive = folder / "archives" / base
+        has_archive = registry.builder_class(base).NEEDS_ARCHIVE
+        if has_archive and not archive.exists():
+            registry.fake(base).make(archive)
         options = data_preparation.PrepareOptions(
-            manual_dir=str(archive), data_dir=str(folder), partial=True
+            manual_dir=str(archive) if has_archive else None, data_dir=str(folder), partial=True
         )
         builder = data_preparation.make_builder(name, options)
         with contextlib.redirect_stdout(io.StringIO()):  # its report is about nothing real

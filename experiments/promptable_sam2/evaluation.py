@@ -17,6 +17,7 @@ from jax.experimental import multihost_utils
 
 from experiments.promptable_sam2 import scoring
 from surgjax.inference import ImagePredictor, VideoPredictor
+from surgjax.memory.registry import options_for
 from surgjax.models import variants
 from surgjax.synthetic import generate_image
 from surgjax.synthetic.build import CLIP_OFFSET
@@ -40,8 +41,11 @@ class EvaluationOptions:
     pictures: int = 6  # overlays of the first images
     scenes: str = "simple"
     seed: int = 11_000_000  # first scene; from 10,000,000 on no scene is trained on
+    memory: str = "recent"  # policy that tracks clips, with its options
+    memory_options: str = ""
 
     def __post_init__(self):
+        options_for(self.memory, self.memory_options)
         scoring.check_held_out(self.seed)
 
     @property
@@ -64,8 +68,11 @@ def _on_host(params: Any) -> dict:
 class Predictors:
     """Image and video predictors of a state's averaged weights; compiled at the first use only."""
 
-    def __init__(self, config: variants.Sam2Config, adapters: lora.LoraOptions | None):
-        self._config, self._adapters = config, adapters
+    def __init__(
+        self, config: variants.Sam2Config, adapters: lora.LoraOptions | None, **memory: Any
+    ):
+        """memory: `memory` and `memory_options` of the video predictor."""
+        self._config, self._adapters, self._memory = config, adapters, memory
         self._made: tuple[ImagePredictor, VideoPredictor] | None = None
 
     def of(self, state: TrainState) -> tuple[ImagePredictor, VideoPredictor]:
@@ -74,7 +81,10 @@ class Predictors:
             params = lora.merge(params, self._adapters)
         if self._made is None:
             images = ImagePredictor(params, self._config)
-            self._made = images, VideoPredictor(params, self._config, keep_records=False)
+            self._made = (
+                images,
+                VideoPredictor(params, self._config, keep_records=False, **self._memory),
+            )
         for predictor in self._made:
             predictor.programs.params = jax.device_put(params)
         return self._made
@@ -89,7 +99,9 @@ class Evaluation:
         options: EvaluationOptions,
         adapters: lora.LoraOptions | None = None,
     ):
-        self._options, self._predictors = options, Predictors(config, adapters)
+        self._options = options
+        memory = dict(memory=options.memory, memory_options=options.memory_options)
+        self._predictors = Predictors(config, adapters, **memory)
 
     def __call__(self, state: TrainState) -> tuple[Mapping[str, float], Mapping[str, np.ndarray]]:
         """Scores of the averaged weights, and overlays of truth and answers to boxes."""

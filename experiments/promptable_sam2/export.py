@@ -5,36 +5,45 @@ python -m experiments.promptable_sam2.export --workdir RUN_DIR --output nano.saf
 A finished run has written RUN_DIR/export already, of its last step; this takes any step that is
 kept, `--best` the one with the best evaluation. `--blend FIRST` takes the mean of these parameters
 and those of the checkpoint the run started from, which keeps more of what that one could
-(weight-space interpolation, arXiv:2109.01903); `--share` is the weight of the run's own.
+(weight-space interpolation, arXiv:2109.01903); `--share` is the weight of the run's own. What SAM2S
+adds (semantic token, embedding of long memories) is the run's where FIRST lacks it; the output says
+so. The model and the text bank it was trained with are those of RUN_DIR/config.json.
 """
 
 from absl import app, flags
 
-from experiments.promptable_sam2.blending import blend
-from surgjax import checkpoints
-from surgjax.models import sam2, variants
-from surgjax.train.averaged import averaged_params, best_step
+from experiments.command import command
+from experiments.promptable_sam2.exporting import run
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "Safetensors file to write.", required=True)
 _DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "float16"], "Numbers in the file.")
-_VARIANT = flags.DEFINE_string("variant", "nano", "Variant that was trained.")
+_VARIANT = flags.DEFINE_string("variant", None, "Of a run without config.json; nano by default.")
 _BEST = flags.DEFINE_bool("best", False, "The step with the best evaluation, not the newest.")
 _STEP = flags.DEFINE_integer("step", None, "This step.")
-_BLEND = flags.DEFINE_string("blend", None, "Name, file or folder of weights to mix in.")
+_BLEND = flags.DEFINE_string(
+    "blend", None, "Name, file or folder of weights to mix in; parts they lack are the run's."
+)
 _SHARE = flags.DEFINE_float("share", 0.5, "Weight of the run's parameters in the mix, 0..1.")
+_BANK = flags.DEFINE_string(
+    "text_bank", None, "Where the bank lies that the run was trained with, if it was moved."
+)
 
 
-def main(_):
-    if _BEST.value and _STEP.value is not None:
-        raise app.UsageError("--best and --step: give one of them.")
-    wanted = best_step(_WORKDIR.value) if _BEST.value else _STEP.value
-    params, step = averaged_params(_WORKDIR.value, _VARIANT.value, step=wanted)
-    if _BLEND.value is not None:
-        params = blend(params, checkpoints.load(_BLEND.value).params, _SHARE.value)
-    config = variants.get_config(_VARIANT.value)
-    checkpoints.save_safetensors(_OUTPUT.value, params, config, _DTYPE.value)
-    print(f"{_OUTPUT.value}: step {step}, {sam2.count_params(params):,} parameters")
+def main(argv: list[str]) -> None:
+    """Parses flags; bad input ends in one message and exit status 1."""
+    with command("export", argv):
+        run(
+            _WORKDIR.value,
+            _OUTPUT.value,
+            variant=_VARIANT.value,
+            dtype=_DTYPE.value,
+            best=_BEST.value,
+            step=_STEP.value,
+            first=_BLEND.value,
+            share=_SHARE.value,
+            bank=_BANK.value,
+        )
 
 
 if __name__ == "__main__":

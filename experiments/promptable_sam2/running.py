@@ -16,10 +16,13 @@ import jax
 from absl import logging
 from jax.sharding import Mesh
 
+from experiments import chosen_text_bank
 from experiments.promptable_sam2 import debug_data, model_parts, sources
 from experiments.promptable_sam2.evaluation import Evaluation, EvaluationOptions
 from experiments.promptable_sam2.set_evaluation import SetEvaluation, SetEvaluationOptions
 from surgjax import train
+from surgjax.data.samplers import ClipSampler
+from surgjax.text.text_bank import TextBank
 from surgjax.train import distributed, recipes, replay, sharding
 from surgjax.train import stages as train_stages
 from surgjax.train.accumulation import Accumulation
@@ -28,6 +31,8 @@ from surgjax.train.batch_sources import SourcedBatch, split_batch
 from surgjax.train.loop import Evaluate
 from surgjax.train.run_record import config_json
 from surgjax.train.steps.training_clips import batch_from_arrays, count_losses
+
+BY_MASKS = "sqrt_masks"  # in place of a stage's shares
 
 
 def check(config: Any) -> dict[str, sources.KindOptions]:
@@ -48,10 +53,38 @@ def check(config: Any) -> dict[str, sources.KindOptions]:
                 f"{kinds[name].batch} of train_data.{name}."
             )
     model_parts.variant_of(config)
+    model_parts.text_bank_of(config)
     recipes.get_recipe(config.recipe)
     for options in kinds.values():
         model_parts.prompts_of(config, options.kind, options.size)
+    if config.prompts.get("memory") == "hybrid":
+        _check_long_frames(config, kinds)
     return kinds
+
+
+def _check_long_frames(config: Any, kinds: Mapping[str, sources.KindOptions]) -> None:
+    """Clips must have the long-range frames that `prompts.memory` "hybrid" keeps for long."""
+    for name, options in kinds.items():
+        where = f"config.prompts.memory 'hybrid': train_data.{name}"
+        if options.kind != "clip":
+            continue
+        if not isinstance(options, sources.SetBatchOptions):
+            raise ValueError(
+                f"{where} draws shards, whose clips have no long-range frames; name prepared sets "
+                "(`sets`), as configs/sam2s/generated.py does."
+            )
+        for values in (options.sampler, *({**options.sampler, **s.sampler} for s in options.sets)):
+            sampler = ClipSampler(**values)
+            if sampler.kind != "hybrid":
+                raise ValueError(
+                    f"{where}.sampler.kind: expected 'hybrid', found {sampler.kind!r}."
+                )
+            most = model_parts.prompts_of(config, "clip", options.size).long_frames
+            if sampler.num_long > most:
+                raise ValueError(
+                    f"{where}.sampler.num_long: expected at most prompts.long_frames, {most}, "
+                    f"found {sampler.num_long}."
+                )
 
 
 def _evaluation_options(config: Any) -> EvaluationOptions | SetEvaluationOptions:
@@ -59,9 +92,23 @@ def _evaluation_options(config: Any) -> EvaluationOptions | SetEvaluationOptions
     return (SetEvaluationOptions if "set" in config.eval else EvaluationOptions)(**values)
 
 
-def stages_of(config: Any) -> list[train.Stage]:
-    """The stages of the config, checked."""
-    stages = [train.Stage(stage["steps"], stage["shares"]) for stage in config.stages]
+def stages_of(config: Any, folder: str | None = None) -> list[train.Stage]:
+    """The stages of the config, checked.
+
+    Shares "sqrt_masks" are those that the sets in `folder` ask for; without a folder they are
+    equal, which is enough to know what is drawn from.
+    """
+    by_masks: dict[str, float] = {}
+    if any(stage["shares"] == BY_MASKS for stage in config.stages):
+        kinds = sources.kinds_of(config)
+        by_masks = dict.fromkeys(kinds, 1.0)
+        if folder is not None:
+            by_masks = sources.shares_by_masks(folder, kinds)
+            logging.info("shares of the steps by masks: %s", by_masks)
+    stages = [
+        train.Stage(stage["steps"], by_masks if stage["shares"] == BY_MASKS else stage["shares"])
+        for stage in config.stages
+    ]
     train_stages.total_steps(stages)
     return stages
 
@@ -143,6 +190,16 @@ def _shared_text(config: Any) -> str:
     return config_json(shared)
 
 
+def _recorded(config: Any, bank: TextBank | None) -> Any:
+    """The config as a run records it: which text bank it was, beside where that lies."""
+    if bank is None:
+        return config
+    shown = config.copy_and_resolve_references()
+    with shown.unlocked():
+        shown.text_bank_sha256 = bank.sha256()
+    return shown
+
+
 def run(config: Any, workdir: str) -> train.TrainState:
     """Everything but flags and the start of processes, for launchers, tests and notebooks."""
     kinds, stages = _used(config, check(config)), stages_of(config)
@@ -153,7 +210,12 @@ def run(config: Any, workdir: str) -> train.TrainState:
     }
     optimizer, rates = model_parts.optimizer_of(config), train.OptimizerOptions(**config.optim)
     with _data_folder(config) as folder:
-        opened = sources.open_sources(kinds, folder, config.seed, place)
+        stages = stages_of(config, folder)
+        bank = model_parts.text_bank_of(config)
+        if bank is not None:
+            logging.info("%s", chosen_text_bank.about(bank))
+            distributed.check_same("the text bank", bank.sha256())
+        opened = sources.open_sources(kinds, folder, config.seed, place, bank)
         evaluate = _evaluate(config, folder)
         state, shardings = _first_state(config, mesh)
         losses = {
@@ -170,12 +232,15 @@ def run(config: Any, workdir: str) -> train.TrainState:
             workdir=workdir,
             options=train.LoopOptions(seed=config.seed, **config.loop),
             evaluate=evaluate,
-            config=config,
+            config=_recorded(config, bank),
             recipe=recipes.get_recipe(config.recipe),
             accumulate=_accumulation(config),
         )
     if jax.process_index() == 0:
-        variant, adapters = model_parts.variant_of(config), model_parts.adapters_of(config)
+        variant, adapters = (
+            model_parts.exported_variant(config, bank),
+            model_parts.adapters_of(config),
+        )
         exported = export_run(workdir, variant, adapters=adapters)
         print(f"finished; averaged parameters in {exported}")
     return state

@@ -21,6 +21,7 @@ from experiments.promptable_sam2.evaluation import Predictors, draw_answers, eva
 from surgjax.data import index as set_index
 from surgjax.data.index import VideoEntry
 from surgjax.data.reader import PreparedSet
+from surgjax.memory.registry import options_for
 from surgjax.metrics import davis2017
 from surgjax.models import variants
 from surgjax.train import TrainState, lora
@@ -35,6 +36,11 @@ class SetEvaluationOptions:
     frames: int = 32  # of a video, from the first annotated one on
     objects: int = 4  # of a video, at most: the first to be seen
     pictures: int = 6
+    memory: str = "recent"  # policy that tracks videos, with its options
+    memory_options: str = ""
+
+    def __post_init__(self):
+        options_for(self.memory, self.memory_options)
 
     @property
     def scores(self) -> tuple[str, ...]:
@@ -65,7 +71,8 @@ class SetEvaluation:
         adapters: lora.LoraOptions | None = None,
     ):
         self._prepared, self._options = prepared, options
-        self._predictors = Predictors(config, adapters)
+        memory = dict(memory=options.memory, memory_options=options.memory_options)
+        self._predictors = Predictors(config, adapters, **memory)
         self._videos = [pair for pair in prepared.index.videos(split) if pair[1].objects]
         if not self._videos:
             raise ValueError(f"{prepared.folder}: split {split!r} has no video with objects.")

@@ -4,17 +4,18 @@ Path:    shards, prepared sets -> [sources] -> batch sources of train.fit
 Axes:    B rows of the global batch; every process reads its share of them.
 Units:   sizes in pixels; shots are annotated frames of a class.
 Errors:  ValueError naming the entry of the config or the folder, before training starts.
-Differs: a kind of batch with `sets` is read by `data.open_clips`, one without from shards.
+Differs: a kind of batch with `sets` is read by `data.open_clips`, one without from shards. Raters
+         redraw training masks only; evaluation opens its sets by itself.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from absl import logging
 
-from surgjax.data import few_shot
+from surgjax.data import few_shot, gap_statistics
 from surgjax.data.augment import AugmentConfig, StillMotion
 from surgjax.data.clips import open_clips
 from surgjax.data.colour_jitter import Jitter
@@ -22,11 +23,16 @@ from surgjax.data.mixture import Mixture, MixtureEntry
 from surgjax.data.prefetch import DevicePrefetch
 from surgjax.data.reader import PreparedSet, version_folder
 from surgjax.data.samplers import ClipSampler
+from surgjax.synthetic.names import CATEGORIES
+from surgjax.text.categories import bank_rows
+from surgjax.text.text_bank import TextBank
 from surgjax.train import scene_batches, warm_start
 from surgjax.train.batch_sources import OpenSource
+from surgjax.train.label_raters import VideoRaters
 from surgjax.train.scene_batches import BatchOptions
 
 _SET_KINDS = ("clip", "image")
+_COUNTED_GAPS = 256  # examples whose gaps are logged before training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +58,22 @@ class SetBatchOptions:
     weighting: str = "given"  # or "sqrt_masks"
     augment: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of AugmentConfig
     threads: int = 2
+    # Masks as annotators would draw them: `raters` and `seed` of train.label_raters.VideoRaters.
+    annotators: Mapping[str, Any] | None = None
 
     def __post_init__(self):
         if self.kind not in _SET_KINDS:
             raise ValueError(f"kind: one of {_SET_KINDS} expected, found {self.kind!r}.")
+        self.relabel()
+
+    def relabel(self) -> VideoRaters | None:
+        """Who redraws the masks, if anyone."""
+        if self.annotators is None:
+            return None
+        values = dict(self.annotators)
+        if "raters" in values:
+            values["raters"] = tuple(values["raters"])
+        return VideoRaters(**values)
 
 
 KindOptions = BatchOptions | SetBatchOptions
@@ -140,11 +158,40 @@ def mixture_entries(folder: str, options: SetBatchOptions) -> list[MixtureEntry]
     return entries
 
 
-def _from_sets(options: SetBatchOptions, folder: str, seed: int) -> OpenSource:
+def class_rows(source: str, names: Iterable[str], bank: TextBank) -> dict[str, int]:
+    """Row of the bank by a data set's own names, where they have one that is an instrument."""
+    names = sorted(names)
+    rows = bank_rows(bank.names, source, names).tolist()
+    return {
+        name: k for name, k in zip(names, rows, strict=True) if k >= 0 and bank.is_instrument[k]
+    }
+
+
+def classes_of(entries: Iterable[MixtureEntry], bank: TextBank) -> dict[str, dict[str, int]]:
+    """Of each set, the row of the bank for its categories, by the table of `text.categories`."""
+    found = {}
+    for entry in entries:
+        videos = entry.prepared.index.videos(entry.split)
+        categories = {item.category for _, video in videos for item in video.objects}
+        name = entry.prepared.name
+        found.setdefault(name, {}).update(class_rows(name.partition("/")[0], categories, bank))
+        named = [f"{own} ({bank.names[k]})" for own, k in sorted(found[name].items())]
+        logging.info("%s: classes of the text bank: %s", name, ", ".join(named) or "none")
+    return found
+
+
+def _from_sets(
+    options: SetBatchOptions, folder: str, seed: int, bank: TextBank | None
+) -> OpenSource:
     # All of it now, though a later stage may be the first to draw from it.
     entries, augmentation = mixture_entries(folder, options), augment_config(options.augment)
     weighting: Any = options.weighting
-    Mixture(entries, seed, weighting)  # a split without a clip is refused here
+    classes = None if bank is None else classes_of(entries, bank)
+    mixture = Mixture(entries, seed, weighting)  # a split without a clip is refused here
+    for entry, share in zip(mixture.entries, mixture.shares, strict=True):
+        logging.info("%s %s: %.1f%% of the clips", entry.prepared.name, entry.split, 100 * share)
+    for counts in gap_statistics.count_gaps(mixture, range(_COUNTED_GAPS)):
+        logging.info("%s", counts.text())
 
     def open_source(start: int) -> Iterator[Any]:
         return open_clips(
@@ -156,9 +203,30 @@ def _from_sets(options: SetBatchOptions, folder: str, seed: int) -> OpenSource:
             weighting=weighting,
             augment_config=augmentation,
             threads=options.threads,
+            relabel=options.relabel(),
+            classes=classes,
         )
 
     return open_source
+
+
+def shares_by_masks(
+    folder: str, kinds: Mapping[str, KindOptions], seed: int = 0
+) -> dict[str, float]:
+    """Shares of the steps that make every set's share of the examples follow sqrt(masks).
+
+    Masks are counted in the indices of the sets, which must be mixed by "sqrt_masks" in each kind.
+    """
+    shares = {}
+    for name, options in kinds.items():
+        if not isinstance(options, SetBatchOptions) or options.weighting != "sqrt_masks":
+            raise ValueError(
+                f"config.stages: shares 'sqrt_masks' need train_data.{name} to mix prepared sets "
+                "with weighting 'sqrt_masks'."
+            )
+        entries = mixture_entries(folder, options)
+        shares[name] = sum(Mixture(entries, seed, "sqrt_masks").weights) / options.batch
+    return {name: share / sum(shares.values()) for name, share in shares.items()}
 
 
 def _from_shards(
@@ -180,16 +248,19 @@ def open_sources(
     folder: str,
     seed: int,
     place: Mapping[str, Callable[[Any], Any]],
+    bank: TextBank | None = None,
 ) -> dict[str, OpenSource]:
     """What `train.fit` takes as `batches`; each is on its devices before the step asks for it.
 
     folder: of the prepared sets, or of shards (several, separated by commas).
     place: by kind, starts the transfer of a batch's arrays.
+    bank: of text vectors, where batches are to say which of them their objects are.
     """
+    named = None if bank is None else class_rows("generated", CATEGORIES, bank)
 
     @functools.cache  # batches of two sizes share the scenes in memory
     def shards(kind: str) -> scene_batches.ShardFolder:
-        return scene_batches.ShardFolder(folder.split(","), kind)
+        return scene_batches.ShardFolder(folder.split(","), kind, classes=named)
 
     def placed(source: OpenSource, name: str) -> OpenSource:
         return lambda start: DevicePrefetch(source(start), place[name])
@@ -197,7 +268,7 @@ def open_sources(
     sources: dict[str, OpenSource] = {}
     for number, (name, options) in enumerate(kinds.items()):
         if isinstance(options, SetBatchOptions):
-            source = _from_sets(options, folder, seed + number)
+            source = _from_sets(options, folder, seed + number, bank)
         else:
             source = _from_shards(options, shards, seed + number)
         sources[name] = placed(source, name)

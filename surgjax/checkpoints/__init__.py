@@ -10,6 +10,7 @@ Differs: no torch and no TensorFlow, and nothing in a file is ever executed.
 
 from surgjax.checkpoints.errors import CheckpointError
 from surgjax.checkpoints.loading import Loaded, load
+from surgjax.checkpoints.long_embedding import add_long_memory_embedding
 from surgjax.checkpoints.orbax import load_params, save_params
 from surgjax.checkpoints.torch_export import (
     export_hugging_face,
@@ -23,6 +24,7 @@ from surgjax.checkpoints.torch_import import import_params, infer_config
 __all__ = [
     "CheckpointError",
     "Loaded",
+    "add_long_memory_embedding",
     "export_hugging_face",
     "export_official",
     "import_params",

@@ -15,7 +15,7 @@ import re
 from typing import Any
 
 from surgjax.checkpoints.errors import CheckpointError
-from surgjax.models.variants import Sam2Config
+from surgjax.models.variants import Sam2Config, TrainedBank
 
 METADATA_KEY = "surgjax_config"
 # The name becomes the stem of files, so it must not lead out of their folder.
@@ -25,8 +25,11 @@ _MAX_STAGES = 64  # entries of a tuple
 
 
 def config_to_json(config: Sam2Config) -> str:
-    """All fields, sorted by name."""
-    return json.dumps(dataclasses.asdict(config), sort_keys=True)
+    """All fields, sorted by name; a text bank where there is one."""
+    values = dataclasses.asdict(config)
+    if config.text_bank is None:
+        del values["text_bank"]
+    return json.dumps(values, sort_keys=True)
 
 
 def config_from_json(text: str) -> Sam2Config:
@@ -43,6 +46,8 @@ def config_from_dict(values: Any) -> Sam2Config:
     if not isinstance(values, dict):
         raise CheckpointError(f"holds a config that is a {type(values).__name__}, expected a dict.")
     fields = {f.name: f for f in dataclasses.fields(Sam2Config)}
+    bank = _trained_bank(values.get("text_bank"))
+    values = {name: value for name, value in values.items() if name != "text_bank"}
     unknown = sorted(values.keys() - fields.keys())
     if unknown:
         raise CheckpointError(f"holds a config with unknown fields: {', '.join(unknown)}.")
@@ -64,9 +69,29 @@ def config_from_dict(values: Any) -> Sam2Config:
         )
     fitted: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
     try:
-        return Sam2Config(**fitted)
+        return Sam2Config(**fitted, text_bank=bank)
     except ValueError as error:
         raise CheckpointError(f"holds a config that is not valid ({error}).") from None
+
+
+def _trained_bank(values: Any) -> TrainedBank | None:
+    """Which text bank the weights were trained with, where they say so."""
+    if values is None:
+        return None
+    try:
+        given: dict[str, Any] = {
+            n: tuple(v) if isinstance(v, list) else v for n, v in values.items()
+        }
+        bank = TrainedBank(**given)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"holds a config that is not valid (text_bank: {error}).") from None
+    texts = (bank.kind, bank.sha256, bank.weights)
+    lists = (bank.names, bank.rows)
+    if not all(isinstance(each, tuple) for each in lists) or not all(
+        isinstance(text, str) for text in (*texts, *bank.names, *bank.rows)
+    ):
+        raise CheckpointError("holds a config that is not valid (text_bank: expected texts).")
+    return bank
 
 
 def _fits(kind: Any, value: Any) -> bool:

@@ -23,6 +23,8 @@ from surgjax.models.variants import VARIANTS, VERSIONS, Sam2Config, get_config
 Layout = Literal["official", "hugging_face"]
 Tensors = Mapping[str, np.ndarray]
 
+# Ours alone: files written with `long_memory_embedding`.
+LONG_MEMORY_NAMES = ("long_tpos_enc", "long_memory_temporal_encoding")
 _TRUNK = {"official": "image_encoder.trunk.", "hugging_face": "vision_encoder.backbone."}
 
 
@@ -58,7 +60,13 @@ def infer_config(tensors: Tensors) -> Sam2Config:
     """The config of the variant and version the tensors fit, after a strict check."""
     layout = find_layout(tensors)
     found = shapes_of(tensors)
-    configs = [get_config(name, version=v) for name in VARIANTS for v in VERSIONS]
+    has_long = any(name in tensors for name in LONG_MEMORY_NAMES)
+    token = any(name.startswith(tables.SEMANTIC_PREFIX) for name in found)
+    configs = [
+        get_config(name, version=v).replace(long_memory_embedding=has_long, semantic_token=token)
+        for name in VARIANTS
+        for v in VERSIONS
+    ]
     fits = [(_problems(found, c, layout), c) for c in configs]
     problems, config = min(fits, key=lambda fit: fit[0].count)
     if layout == "hugging_face" and not any(n.startswith("memory_encoder.") for n in tensors):

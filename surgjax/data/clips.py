@@ -15,7 +15,7 @@ Differs: no iterator state is saved. Batch `step` depends on (sets, settings, se
 
 import dataclasses
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -49,6 +49,7 @@ class ClipBatch(flax.struct.PyTreeNode):
     time_s: Array  # [B, T] float32: seconds travelled since the first; 0 for images
     category: Array  # [B, O] int32: index into `Clips.categories`, -1 for an empty slot
     set_index: Array  # [B] int32: which set of the mixture
+    object_class: Array | None = None  # [B, O] int32: row of a text bank, -1 for tissue, unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +84,11 @@ def is_ignored(label_maps: Array) -> Array:
     return label_maps == IGNORE
 
 
+# Another version of an instance map [H, W]: what is stored, its video, the position of its frame.
+# A function of its arguments, so that a frame is labelled alike whenever it is drawn. Picklable.
+Relabel = Callable[[np.ndarray, VideoEntry, int], np.ndarray]
+
+
 class _Example(NamedTuple):
     arrays: dict[str, np.ndarray]
     source: ClipSource
@@ -96,6 +102,8 @@ class ClipLoader:
     size: int
     augment: AugmentConfig
     categories: tuple[str, ...]
+    relabel: Relabel | None = None
+    classes: Mapping[str, Mapping[str, int]] | None = None  # see `open_clips`
 
     def empty(self, count: int) -> dict[str, np.ndarray]:
         """Room for the pictures and labels of `count` clips."""
@@ -117,6 +125,11 @@ class ClipLoader:
         images, maps, times = pick.entry.prepared.read_frames(
             pick.disk_split, video, draw.positions.tolist(), draw.is_annotated.tolist()
         )
+        if self.relabel is not None:
+            maps = [
+                None if stored is None else self.relabel(stored, video, int(position))
+                for stored, position in zip(maps, draw.positions, strict=True)
+            ]
         frames_u8, label_maps = room["frames_u8"], room["label_maps"]
         again = [False, *(np.diff(draw.positions) == 0)]
         augment.augment_clip(
@@ -125,10 +138,10 @@ class ClipLoader:
         visible = np.zeros((sampler.frames, sampler.objects), bool)
         for t in np.flatnonzero(draw.is_annotated):
             visible[t] = augment.slots_seen(label_maps[t], sampler.objects)
-        names = {item.id: item.category for item in video.objects}
+        items = {item.id: item for item in video.objects}
         category = np.full(sampler.objects, -1, np.int32)
         for slot, object_id in enumerate(draw.object_ids):
-            category[slot] = self.categories.index(names[object_id])
+            category[slot] = self.categories.index(items[object_id].category)
         arrays = dict(
             frames_u8=frames_u8,
             label_maps=label_maps,
@@ -142,6 +155,12 @@ class ClipLoader:
             category=category,
             set_index=np.array(pick.set_index, np.int32),
         )
+        if self.classes is not None:
+            rows = self.classes[pick.entry.prepared.name]
+            arrays["object_class"] = np.full(sampler.objects, -1, np.int32)
+            for slot, item in enumerate(items[object_id] for object_id in draw.object_ids):
+                if item.is_instrument:
+                    arrays["object_class"][slot] = rows.get(item.category, -1)
         positions = tuple(int(t) for t in draw.positions)
         source = ClipSource(
             number,
@@ -258,6 +277,8 @@ def open_clips(
     process_count: int | None = None,
     threads: int = 2,
     prefetch: int = 2,
+    relabel: Relabel | None = None,
+    classes: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Clips:
     """Batches of clips from a mixture of prepared sets.
 
@@ -267,6 +288,9 @@ def open_clips(
     augment_config: SAM 2's augmentation by default; `augment.NO_AUGMENT` only resizes.
     process_index, process_count: those of JAX by default.
     prefetch: batches prepared ahead in host memory.
+    relabel: changes instance maps before anything else is done with them.
+    classes: of each set by name, the row of a text bank by the category of an instrument; batches
+        then have `object_class`.
     """
     for name, value, least in (
         ("size", size, 16), ("start_step", start_step, 0), ("threads", threads, 1),
@@ -283,11 +307,15 @@ def open_clips(
     names = {
         item.category for pairs in mixture.videos for _, video in pairs for item in video.objects
     }
+    absent = {entry.prepared.name for entry in mixture.entries} - set(classes or ())
+    if classes is not None and absent:
+        raise ValueError(f"classes: none for the sets {sorted(absent)}.")
     share = Share(
         batch_size,
         jax.process_index() if process_index is None else process_index,
         jax.process_count() if process_count is None else process_count,
     )
     cv2.setNumThreads(1)  # the reading threads are the parallelism; OpenCV's own would fight them
-    loader = ClipLoader(mixture, size, augment_config or AugmentConfig(), tuple(sorted(names)))
+    changes, categories = augment_config or AugmentConfig(), tuple(sorted(names))
+    loader = ClipLoader(mixture, size, changes, categories, relabel, classes)
     return Clips(loader, share, start_step, threads, prefetch)

@@ -64,7 +64,8 @@ class Mixture:
             raise ValueError(f"seed must be 0 or more, found {seed}.")
         self.entries, self.seed = tuple(entries), seed
         self.videos = [_drawable(entry) for entry in self.entries]
-        self.shares = _shares(self.entries, self.videos, weighting)
+        self.weights = _weights(self.entries, self.videos, weighting)
+        self.shares = [weight / sum(self.weights) for weight in self.weights]
         self._order = None
 
     def __getstate__(self):
@@ -124,8 +125,8 @@ def _drawable(entry: MixtureEntry) -> list[tuple[str, VideoEntry]]:
     return kept
 
 
-def _shares(entries, videos, weighting: Weighting) -> list[float]:
-    """Weights that sum to 1."""
+def _weights(entries, videos, weighting: Weighting) -> list[float]:
+    """What the shares of the sets are proportional to."""
     for entry in entries:
         if not (entry.weight > 0 and math.isfinite(entry.weight)):
             raise ValueError(
@@ -135,7 +136,7 @@ def _shares(entries, videos, weighting: Weighting) -> list[float]:
     if weighting == "sqrt_masks":
         masks = [sum(video.num_masks for _, video in pairs) for pairs in videos]
         weights = [w * math.sqrt(count) for w, count in zip(weights, masks, strict=True)]
-    return [weight / sum(weights) for weight in weights]
+    return weights
 
 
 @dataclasses.dataclass(frozen=True)

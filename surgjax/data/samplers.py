@@ -29,7 +29,8 @@ class ClipSampler:
     """How clips are cut from videos.
 
     kind: `consecutive` runs; `strided` runs with one stride per clip, drawn from `strides`;
-    `hybrid`: a conditioning frame, `num_long` frames from far back, a run of what is left.
+    `hybrid`: a conditioning frame, `num_long` frames from far back, a run of what is left
+    (`num_short`).
     short: a video with fewer than `frames` frames is played to and fro ("bounce"; an image is then
     T times the same frame), or left out ("skip").
     annotated_only: frames without annotation do not count as frames of the video, as SAM 2 does it
@@ -61,6 +62,11 @@ class ClipSampler:
         if self.kind == "hybrid":
             check("num_long", 1 <= self.num_long <= self.frames - 2, "1..frames - 2")
 
+    @property
+    def num_short(self) -> int:
+        """Frames of a clip that follow each other: of a hybrid one its run, else all."""
+        return self.frames - 1 - self.num_long if self.kind == "hybrid" else self.frames
+
 
 @dataclasses.dataclass(frozen=True)
 class ClipDraw:
@@ -72,6 +78,13 @@ class ClipDraw:
     is_long: np.ndarray  # [T] bool, the long-range frames of a hybrid clip
     is_reversed: bool
     object_ids: tuple[int, ...]  # 1 to `objects`, all visible in the first frame
+
+    @property
+    def gap(self) -> int | None:
+        """Frames travelled from the conditioning frame to the run of a hybrid clip, else None."""
+        if not self.is_long.any():
+            return None
+        return int(self.frame_index[np.flatnonzero(self.is_long)[-1] + 1])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,7 +211,7 @@ def _stride(rng, timeline: _Timeline, sampler: ClipSampler) -> int:
 
 def _hybrid(rng, timeline: _Timeline, sampler: ClipSampler):
     """Conditioning frame, long-range frames, run; None where too few frames come before the run."""
-    run = sampler.frames - 1 - sampler.num_long
+    run = sampler.num_short
     total = len(timeline.positions)
     target = int(rng.choice(np.flatnonzero(timeline.visible.any(1))))
     seen = timeline.visible[target]

@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from surgjax.decoders import semantic_reader
 from surgjax.decoders.two_way_transformer import TwoWayTransformer
 from surgjax.layers.convolution import Conv, UpConv2x2
 from surgjax.layers.linear import Dtype, Embedding, LayerNorm, Mlp, gelu
@@ -56,15 +57,28 @@ class MaskDecoder(nn.Module):
         sparse_mask: jax.Array,
         dense: jax.Array,
         dense_pe: jax.Array,
+        reader: jax.Array | None = None,
+        is_read: bool = False,
     ) -> DecoderOutput:
-        """sparse [B, P, d] with sparse_mask [B, P]; dense [B, h, w, d]; dense_pe [h, w, d]."""
+        """sparse [B, P, d] with sparse_mask [B, P]; dense [B, h, w, d]; dense_pe [h, w, d].
+
+        reader [B, 1, d]: a token that reads the others; they and the image read it if `is_read`.
+        """
         b, h, w, d = s16.shape
         own = jnp.concatenate([self.obj_score_token(), self.iou_token(), self.mask_tokens()])
         tokens = jnp.concatenate([jnp.broadcast_to(own[None], (b, *own.shape)), sparse], 1)
         alive = jnp.ones((b, own.shape[0]), bool)
         token_mask = jnp.concatenate([alive, sparse_mask], 1)
         image = (s16 + dense).reshape(b, h * w, d)
-        tokens, image = self.transformer(image, dense_pe.reshape(1, h * w, d), tokens, token_mask)
+        image_pe = dense_pe.reshape(1, h * w, d)
+        semantic = None
+        if reader is None:
+            tokens, image = self.transformer(image, image_pe, tokens, token_mask)
+        else:
+            follow = semantic_reader.appended if is_read else semantic_reader.aside
+            tokens, image, semantic = follow(
+                self.transformer, image, image_pe, tokens, token_mask, reader
+            )
 
         x = self.output_upscaling_0(image.reshape(b, h, w, d)).astype(jnp.float32) + features.s8
         x = gelu(self.output_upscaling_1(x))
@@ -77,6 +91,7 @@ class MaskDecoder(nn.Module):
             ious=jax.nn.sigmoid(self.iou_prediction_head(tokens[:, 1])),
             object_score=self.pred_obj_score_head(tokens[:, 0])[:, 0],
             tokens=mask_tokens,
+            semantic=semantic,
         )
 
 

@@ -60,15 +60,19 @@ class TwoWayBlock(nn.Module):
         self.norm1, self.norm2, self.norm3, self.norm4 = (LayerNorm(d, 1e-5) for _ in range(4))
 
     def __call__(self, q, k, q_pe, k_pe, token_mask):
-        if self.first:
-            q = self.self_attn(q, q, q, token_mask)
-        else:
-            q = q + self.self_attn(q + q_pe, q + q_pe, q, token_mask)
-        q = self.norm1(q)
-        q = self.norm2(q + self.cross_attn_token_to_image(q + q_pe, k + k_pe, k))
-        q = self.norm3(q + self.mlp(q).astype(jnp.float32))
+        q = self.advance(q, q_pe, q, q_pe, k, k_pe, token_mask)
         back = self.cross_attn_image_to_token(k + k_pe, q + q_pe, q, token_mask)
         return q, self.norm4(k + back)
+
+    def advance(self, q, q_pe, others, others_pe, k, k_pe, mask):
+        """Tokens q after a look at the tokens `others`, where mask [B, T'], and at the image k."""
+        if self.first:
+            q = self.self_attn(q, others, others, mask)
+        else:
+            q = q + self.self_attn(q + q_pe, others + others_pe, others, mask)
+        q = self.norm1(q)
+        q = self.norm2(q + self.cross_attn_token_to_image(q + q_pe, k + k_pe, k))
+        return self.norm3(q + self.mlp(q).astype(jnp.float32))
 
 
 class TwoWayTransformer(nn.Module):
@@ -92,5 +96,8 @@ class TwoWayTransformer(nn.Module):
         q, k = tokens, image
         for layer in self.layers:
             q, k = layer(q, k, tokens, image_pe, token_mask)
-        out = self.final_attn_token_to_image(q + tokens, k + image_pe, k)
-        return self.norm_final_attn(q + out), k
+        return self.finish(q, tokens, k, image_pe), k
+
+    def finish(self, q: jax.Array, q_pe: jax.Array, k: jax.Array, k_pe: jax.Array) -> jax.Array:
+        """Tokens after the last look at the image."""
+        return self.norm_final_attn(q + self.final_attn_token_to_image(q + q_pe, k + k_pe, k))

@@ -63,7 +63,9 @@ def run(
     folder = check_output(output, getattr(options.data, "folder", ""))
     videos = options.data.find()
     corrected = options.prompts.corrections(options.protocol) is not None
-    model = model_options.open_model(options.model, options.per_object_png, corrected)
+    model = model_options.open_model(
+        options.model, options.per_object_png, corrected, options.policy()
+    )
     evaluation = Evaluation(output, videos, model, options.data.identity(), run_options)
     say(f"model: {model.name}; prompts: {options.prompts.stated()}")
     evaluation.track(share, devices, say)

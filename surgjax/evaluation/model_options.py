@@ -18,6 +18,7 @@ from surgjax.evaluation.model_run import Model, RunOptions
 from surgjax.evaluation.model_tracking import PromptOptions
 from surgjax.evaluation.our_segmenter import OurSegmenter
 from surgjax.evaluation.set_videos import GeneratedData, PreparedData
+from surgjax.memory.registry import options_for, stated
 
 DATA = {"davis": DavisData, "prepared": PreparedData, "generated": GeneratedData}
 PRECISIONS = ("fp32", "bf16")
@@ -48,6 +49,8 @@ class EvaluationOptions:
     model: ModelOptions = dataclasses.field(default_factory=ModelOptions)
     data: Data = dataclasses.field(default_factory=GeneratedData)
     prompts: PromptOptions = dataclasses.field(default_factory=PromptOptions)
+    memory: str = "recent"  # the memory policy, see surgjax.memory.registry
+    memory_options: str = ""  # "delta=30,gamma=0.9"
     protocol: str = "davis17"
     keep_first_and_last: bool = False
     per_object_png: bool = False
@@ -58,8 +61,14 @@ class EvaluationOptions:
         names = [field.name for field in dataclasses.fields(RunOptions)]
         options = RunOptions(**{name: getattr(self, name) for name in names})
         self.model.check()
+        self.policy()
         options.check()
         return options
+
+    def policy(self) -> tuple[str, Any]:
+        """The memory policy and its checked options; seconds count at the rate the data states."""
+        fps = self.data.fps or None
+        return self.memory, options_for(self.memory, self.memory_options, fps)
 
     def stated_split(self) -> str:
         """Which part of which data, for the report."""
@@ -113,12 +122,18 @@ def from_config(config: Mapping[str, Any]) -> EvaluationOptions:
     return dataclasses.replace(plain, **parts)
 
 
-def open_model(options: ModelOptions, may_overlap: bool, corrected: bool = False) -> Model:
+def open_model(
+    options: ModelOptions,
+    may_overlap: bool,
+    corrected: bool = False,
+    policy: tuple[str, Any] = ("recent", ""),
+) -> Model:
     """Reads the weights; a predictor is made later, on each device.
 
     `may_overlap`: masks of objects are kept as they are; else each pixel goes to the object with
     the highest logit, as a palette PNG needs. `corrected`: frames are prompted again after they
-    were tracked, for which the predictor keeps its records in a temporary file.
+    were tracked, for which the predictor keeps its records in a temporary file. `policy`: name and
+    options of the memory policy.
     """
     from surgjax.inference import VideoPredictor
     from surgjax.inference.weights import load_weights
@@ -127,6 +142,10 @@ def open_model(options: ModelOptions, may_overlap: bool, corrected: bool = False
     size = options.image_size or None
     params, config, sha256 = load_weights(options.checkpoint, size, options.random_weights)
 
+    memory, memory_options = policy
+    if isinstance(memory_options, str):
+        memory_options = options_for(memory, memory_options)
+
     def make() -> OurSegmenter:
         predictor = VideoPredictor(
             params,
@@ -134,6 +153,8 @@ def open_model(options: ModelOptions, may_overlap: bool, corrected: bool = False
             options.precision,
             non_overlap_masks=not may_overlap,
             keep_records=corrected,
+            memory=memory,
+            memory_options=memory_options,
         )
         predictor.checkpoint_sha256 = sha256
         return OurSegmenter(predictor, config.name)
@@ -145,4 +166,8 @@ def open_model(options: ModelOptions, may_overlap: bool, corrected: bool = False
         "weights": sha256 or "random",
     }
     named = "" if options.checkpoint == config.name else options.checkpoint
-    return Model(f"{config.name} {named}".strip(), identity, make)
+    name = f"{config.name} {named}".strip()
+    if memory != "recent":  # runs from before there was a choice go on
+        identity["memory"] = stated(memory, memory_options)
+        name = f"{name}, {memory}"
+    return Model(name, identity, make)

@@ -60,6 +60,7 @@ class DeviceTracks:
         self.slot_of: dict[int, int] = {}
         self._owner: dict[int, ObjectTrack] = {}  # an id may be given again to another object
         self._written: dict[int, dict[int, Record]] = {}  # conditioning records in the bank
+        self._replays: dict[int, int] = {}  # before which frame to replay, once prompts are there
         self.track = programs.stream.init_state(state.capacity, state.num_frames)
 
     @property
@@ -77,6 +78,7 @@ class DeviceTracks:
         objects = self.session.objects
         for obj_id in [o for o in self.slot_of if objects.get(o) is not self._owner[o]]:
             del self.slot_of[obj_id], self._owner[obj_id], self._written[obj_id]
+            self._replays.pop(obj_id, None)
 
     def place(self, obj_id: int) -> int:
         """The object's slot; a new one is empty."""
@@ -105,15 +107,34 @@ class DeviceTracks:
         self.track = self.track.replace(bank=join)
 
     def replay(self, obj_id: int, frame_idx: int) -> None:
-        """Writes what the session keeps of the frames just before this one, oldest first."""
+        """Has `remember_prompts` write what the session keeps of the frames just before this one.
+
+        Prompts come first: a policy may judge a tracked frame by them.
+        """
+        self.place(obj_id)
+        self._replays[obj_id] = frame_idx
+
+    def _replay(self, obj_id: int, frame_idx: int, known: list[int]) -> None:
+        """Writes the frames just before this one, oldest first.
+
+        Beyond the reach of SAM 2's own rule only frames since the first of the known prompts
+        count, whether or not that one is in the bank.
+        """
         store = self.session.store
         if store is None:
             return
         slot = self.place(obj_id)
         begin = self._begins.get(obj_id)
-        for back in range(self.programs.stream.policy.replay, 0, -1):
+        earliest = 0 if self.direction > 0 else len(self.session.source) - 1
+        near = self.programs.stream.config.max_object_pointers - 1
+        prompts = known or [frame_idx]
+        first = min(prompts) if self.direction > 0 else max(prompts)
+        last = min(self.programs.stream.policy.replay, abs(frame_idx - earliest))
+        for back in range(last, 0, -1):
             earlier = frame_idx - back * self.direction
             if begin is not None and (earlier - begin) * self.direction < 0:
+                continue
+            if back > near and (earlier - first) * self.direction < 0:
                 continue
             record = store.get(obj_id, earlier)
             if record is not None:
@@ -127,7 +148,8 @@ class DeviceTracks:
         self.replay(obj_id, frame_idx)
 
     def remember_prompts(self, obj_id: int, frame_idx: int, known: Iterable[int]) -> None:
-        """Brings the conditioning frames nearest to this one, of those known, into the bank."""
+        """Brings the conditioning frames nearest to this one, of those known, into the bank, and
+        after them the tracked ones that are to be replayed."""
         slot = self.place(obj_id)
         kept = self.session.objects[obj_id].conditioning
         limit = self.programs.stream.cond_slots
@@ -139,10 +161,18 @@ class DeviceTracks:
         # session does.
         taken_back = any(f not in kept for f in have)
         crowded = len(have.keys() | want.keys()) > limit
-        if not self.session.live and (taken_back or crowded):
-            self.forget(obj_id, frame_idx)
+        if self.session.live or not (taken_back or crowded):
+            pass
+        elif taken_back and (self.session.store is not None or not want):
+            self.forget(obj_id, frame_idx)  # what was tracked comes back from the records
             have = {}
+        else:  # without records, or for want of room, what was tracked stays
+            for f in have.keys() - want.keys():
+                self.track = self.programs.drop_prompt(self.track, slot, f)
+            have = {f: record for f, record in have.items() if f in want}
         for f, record in want.items():
             if have.get(f) is not record:
                 self.track = self.programs.write(self.track, slot, _entry(f, record, True))
         self._written[obj_id] = want
+        if obj_id in self._replays:
+            self._replay(obj_id, self._replays.pop(obj_id), known)

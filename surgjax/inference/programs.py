@@ -100,6 +100,18 @@ class Programs:
         key = ("memory write", jax.tree.leaves(state.bank)[0].shape[0])
         return self._run(key, put, state, np.int32(slot), entry, donate=(0,))
 
+    def drop_prompt(self, state: TrackState, slot: int, frame_idx: int) -> TrackState:
+        """Takes a conditioning frame out of the bank of one object."""
+
+        def drop(state: TrackState, slot: jax.Array, frame_idx: jax.Array) -> TrackState:
+            row = jax.tree.map(lambda x: x[slot], state.bank)
+            row = self.stream.policy.drop_prompt(row, frame_idx)
+            bank = jax.tree.map(lambda all_, x: all_.at[slot].set(x), state.bank, row)
+            return state.replace(bank=bank)
+
+        key = ("memory drop", jax.tree.leaves(state.bank)[0].shape[0])
+        return self._run(key, drop, state, np.int32(slot), np.int32(frame_idx), donate=(0,))
+
     def reset(self, state: TrackState, slot: int) -> TrackState:
         """Empties the bank of one object."""
 

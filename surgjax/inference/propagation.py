@@ -101,6 +101,7 @@ class Propagation(VideoEngine):
             tracks.drop_missing()
             run: dict[int, int] = {}
             masks: dict[int, np.ndarray] = {}
+            state.semantics = {}
             for obj_id, track in state.objects.items():
                 if not track.conditioning:
                     continue
@@ -113,6 +114,9 @@ class Propagation(VideoEngine):
                 tracks.remember_prompts(obj_id, t, self._known(state, track, t, direction))
                 if t in track.conditioning:
                     masks[obj_id] = track.conditioning[t].low_res
+                    semantic = track.conditioning[t].semantic
+                    if semantic is not None:
+                        state.semantics[obj_id] = semantic
                     track.mark_tracked(t, direction)
                     if self.clear_non_cond_mem_around_input:
                         self._clear_around(state, obj_id, t)
@@ -164,6 +168,9 @@ class Propagation(VideoEngine):
         low_res = np.asarray(jax.block_until_ready(output.low_res))
         spent = time.perf_counter() - start - (self.programs.compile_seconds - compiling)
         self.programs.step_ms.append(1000 * spent)
+        if output.semantic is not None:
+            vectors = np.asarray(output.semantic)
+            state.semantics |= {o: vectors[slot] for o, slot in run.items()}
         # As in the reference, the mask is kept filled, and its memory is of the mask as it was.
         filled = {o: fill_holes(low_res[slot], self.fill_hole_area) for o, slot in run.items()}
         if state.store is not None:

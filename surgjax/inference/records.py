@@ -22,6 +22,7 @@ class Record(NamedTuple):
     low_res: np.ndarray  # [S/4, S/4] float32 logits
     object_score: float
     iou: float
+    semantic: np.ndarray | None = None  # [512]; of prompted frames alone, a store leaves it out
 
 
 class RecordStore:

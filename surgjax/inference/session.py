@@ -59,6 +59,7 @@ class VideoState:
     objects: dict[int, ObjectTrack] = dataclasses.field(default_factory=dict)
     next_live_frame: int = 0
     features: tuple[int, ImageFeatures] | None = None  # of the frame seen last
+    semantics: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)  # last frame's [512]
     live_tracks: Any = None  # a live stream's `DeviceTracks`: it has no records to start again from
 
     @property

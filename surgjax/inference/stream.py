@@ -23,9 +23,10 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from surgjax.memory.memory_bank import MemoryEntry
-from surgjax.memory.policies import Bank, Clock, MemoryPolicy, recent
+from surgjax.memory.policies import Bank, Clock, MemoryPolicy
+from surgjax.memory.registry import build_policy
 from surgjax.models.sam2 import NO_OBJECT_LOGIT, Sam2
-from surgjax.models.variants import Sam2Config
+from surgjax.models.variants import TEXT_DIM, Sam2Config
 from surgjax.ops.resize import resize_bilinear
 from surgjax.structs import Array, ImageFeatures, MaskOutput, PointPrompts
 
@@ -67,6 +68,7 @@ class TrackOutput(flax.struct.PyTreeNode):
     pointer: jax.Array  # [O, d]
     memory: jax.Array  # [O, N, D] in the bank's dtype
     ran: jax.Array  # [O] bool
+    semantic: jax.Array | None = None  # [O, 512]; None in a model without a semantic token
 
 
 def no_prompts(config: Sam2Config, max_objects: int, max_points: int = 4) -> FramePrompts:
@@ -104,9 +106,13 @@ class Stream:
         dtype: DTypeLike = jnp.float32,
         memory_dtype: DTypeLike = jnp.bfloat16,
         cond_slots: int = 16,
+        memory: str = "recent",
+        memory_options: Any = "",
     ) -> "Stream":
-        """SAM 2's policy. Memories are kept in bfloat16 whatever the compute precision."""
-        return cls(config, recent(config, cond_slots, memory_dtype), dtype, cond_slots)
+        """A policy by its name, see `memory.registry`; SAM 2's by default. Memories are kept in
+        bfloat16 whatever the compute precision."""
+        policy = build_policy(memory, config, memory_options, cond_slots, memory_dtype)
+        return cls(config, policy, dtype, cond_slots)
 
     @property
     def model(self) -> Sam2:
@@ -170,6 +176,7 @@ class Stream:
             pointer=jnp.zeros((objects, c.hidden_dim)),
             memory=jnp.zeros((objects, *self.policy.memory.shape), self.policy.memory.dtype),
             ran=jnp.zeros(objects, bool),
+            semantic=jnp.zeros((objects, TEXT_DIM)) if c.semantic_token else None,
         )
 
     def _object(
@@ -206,6 +213,7 @@ class Stream:
             pointer=output.pointer[0],
             memory=memory,
             ran=jnp.bool_(True),
+            semantic=None if output.semantic is None else output.semantic[0],
         )
         return self.policy.write(row, entry), result
 
@@ -218,7 +226,7 @@ class Stream:
             return apply(s16, self.policy.read(row, clock), tiled=True, method="condition")
 
         def afresh():  # a mask prompt's pointer comes from the raw features
-            return jnp.where(has_mask, s16, apply(s16, method="add_no_memory"))
+            return apply(s16, has_mask[None], method="add_no_memory")
 
         starts = has_mask | (has_points & ~prompt.use_memory)
         conditioned = lax.cond(starts, afresh, with_memory)
@@ -236,6 +244,6 @@ class Stream:
         output = apply(decoded, multimask[None], method="select")
         return lax.cond(
             has_mask,
-            lambda: apply(mask, output.pointer, method="answer_with_mask"),
+            lambda: apply(mask, output.pointer, output.semantic, method="answer_with_mask"),
             lambda: output,
         )

@@ -41,7 +41,9 @@ class VideoPredictor(Propagation):
     Options, all keyword arguments of the constructor and of `from_checkpoint`:
 
     memory_precision: what spatial memories are stored in, "bf16" (as the references do) or "fp32".
-    stream: a `Stream` of one's own, to replace the memory policy.
+    memory: the memory policy by name (default "recent", SAM 2's), see `surgjax.memory.registry`.
+    memory_options: of that policy, "delta=30,gamma=0.9" or a mapping.
+    stream: a `Stream` of one's own, for a policy that has no name.
     fill_hole_area: holes of at most so many pixels of the low-resolution mask are filled; 0 = off.
     non_overlap_masks: at each pixel only the object with the highest logit is kept.
     corrections_as_conditioning: False is the reference's way.
@@ -51,6 +53,7 @@ class VideoPredictor(Propagation):
     keep_records: False leaves no temporary file; then a tracked frame cannot be corrected, and a
         propagation that starts mid-video begins with the prompts alone.
     records_folder: where the temporary file lies (default: the system's folder).
+    text_bank: for models with a semantic token, what `class_probabilities` chooses among.
     """
 
     @classmethod
@@ -194,6 +197,7 @@ class VideoPredictor(Propagation):
         track = state.objects.pop(obj_id, None)
         if track is None:
             return state.obj_ids, []
+        state.semantics.pop(obj_id, None)  # the id may be given again
         if state.store is not None:
             state.store.remove_object(obj_id)
         frames = sorted(set(track.points) | set(track.masks)) if need_output else []
@@ -252,6 +256,15 @@ class VideoPredictor(Propagation):
         }
         start = max((begin for _, begin in before.values()), default=-1)
         yield from self._propagate(state, iter(range(start, -1, -1)), -1, before)
+
+    def class_probabilities(self, state: VideoState) -> dict[int, np.ndarray]:
+        """Probabilities [K] over the text bank of the objects of the frame that was yielded last.
+
+        Also of objects out of sight: whether one is there its mask tells.
+        """
+        if self.classifier is None:
+            raise ValueError("class_probabilities: the predictor was made without a text_bank")
+        return {o: self.classifier.probabilities(v) for o, v in state.semantics.items()}
 
     def _live_frames(
         self, state: VideoState, start: int | None, more: int | None, reverse: bool

@@ -13,6 +13,7 @@ import numpy as np
 
 from surgjax.inference.device_tracks import DeviceTracks
 from surgjax.inference.frames import resize_for_model
+from surgjax.inference.object_classes import ObjectClassifier
 from surgjax.inference.programs import POINT_BUCKETS, PRECISIONS, Programs, bucket
 from surgjax.inference.records import Record
 from surgjax.inference.session import ObjectTrack, VideoState
@@ -21,6 +22,7 @@ from surgjax.models.sam2 import NO_OBJECT_LOGIT
 from surgjax.models.variants import Sam2Config
 from surgjax.ops.masks import fill_holes, resize_logits, separate_objects
 from surgjax.structs import ImageFeatures
+from surgjax.text.text_bank import TextBank
 
 Frame = tuple[int, list[int], np.ndarray]  # frame_idx, obj_ids, mask_logits
 _PROMPT_LOGIT_LIMIT = 32.0  # of a mask that is being corrected, as in the reference
@@ -36,6 +38,8 @@ class VideoEngine:
         precision: str = "fp32",
         *,
         memory_precision: str = "bf16",
+        memory: str | None = None,
+        memory_options: Any = "",
         stream: Stream | None = None,
         fill_hole_area: int = 0,
         non_overlap_masks: bool = False,
@@ -45,13 +49,22 @@ class VideoEngine:
         clear_non_cond_mem_around_input: bool = False,
         keep_records: bool = True,
         records_folder: str | None = None,
+        text_bank: TextBank | None = None,
     ):
         """See `VideoPredictor`."""
         for name, value in (("precision", precision), ("memory_precision", memory_precision)):
             if value not in PRECISIONS:
                 raise ValueError(f"{name} {value!r}: expected one of {tuple(PRECISIONS)}")
         if stream is None:
-            stream = Stream.create(config, PRECISIONS[precision], PRECISIONS[memory_precision])
+            stream = Stream.create(
+                config,
+                PRECISIONS[precision],
+                PRECISIONS[memory_precision],
+                memory=memory or "recent",
+                memory_options=memory_options,
+            )
+        elif memory or memory_options:
+            raise ValueError("stream and memory: a stream has its own policy; give one of them")
         self.config = config
         self.programs = Programs(stream, params)
         self.fill_hole_area = fill_hole_area
@@ -63,6 +76,8 @@ class VideoEngine:
         self.keep_records = keep_records
         self.records_folder = records_folder
         self.checkpoint_sha256: str | None = None
+        has_bank = text_bank is not None
+        self.classifier = ObjectClassifier(text_bank, params, config) if has_bank else None
 
     # ---- one prompt ----------------------------------------------------------------------------
 
@@ -175,6 +190,7 @@ class VideoEngine:
             low_res=np.asarray(output.low_res[slot]),
             object_score=float(output.object_score[slot]),
             iou=float(output.iou[slot]),
+            semantic=None if output.semantic is None else np.asarray(output.semantic[slot]),
         )
 
     def _record(self, state: VideoState, obj_id: int, frame_idx: int) -> Record | None:

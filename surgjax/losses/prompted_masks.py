@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from surgjax.losses.mask_losses import dice_loss, focal_loss, iou_loss, object_score_loss
+from surgjax.losses.soft_labels import ArlOptions, soft_focal_loss, soften
 from surgjax.typing import Array, Bool, Float
 
 
@@ -27,7 +28,7 @@ class LossWeights:
 
     focal_alpha -1 and focal_gamma 0 turn the focal term into plain cross-entropy; so they are for
     the object score. all_ious: the IoU term is the mean over all candidates, not that of the one
-    chosen by focal and dice.
+    chosen by focal and dice. arl: soft labels for the focal term, or a mapping of its options.
     """
 
     focal: float = 20.0
@@ -40,6 +41,11 @@ class LossWeights:
     squared_iou: bool = False
     object_score_alpha: float = -1.0
     object_score_gamma: int = 0
+    arl: ArlOptions = ArlOptions()
+
+    def __post_init__(self):
+        if not isinstance(self.arl, ArlOptions):
+            object.__setattr__(self, "arl", ArlOptions(**self.arl))
 
 
 @flax.struct.dataclass
@@ -56,16 +62,26 @@ def mask_terms(
     predicted_ious: Float[Array, "R K"],
     targets: Float[Array, "R H W"],
     weights: LossWeights,
+    known: Bool[Array, "R H W"] | None = None,
 ) -> MaskTerms:
-    """Focal, dice and IoU terms of all candidates against one target per row."""
+    """Focal, dice and IoU terms of all candidates against one target per row.
+
+    known: pixels that soft labels may be made of, by default all. Dice and IoU take hard ones.
+    """
     if mask_logits.shape[0] != targets.shape[0] or predicted_ious.shape != mask_logits.shape[:2]:
         raise ValueError(
             f"mask_logits {mask_logits.shape}, predicted_ious {predicted_ious.shape} and targets "
             f"{targets.shape} must agree in their rows (and the first two in their candidates)."
         )
+    focal, hard = (weights.focal_alpha, weights.focal_gamma), targets
     targets = targets[:, None]
+    if weights.arl.sigma:
+        labels = soften(hard, weights.arl.pixels(hard.shape[-1]), known)[:, None]
+        focal_term = soft_focal_loss(mask_logits, labels, *focal, weights.arl.form)
+    else:
+        focal_term = focal_loss(mask_logits, targets, *focal)
     return MaskTerms(
-        focal=focal_loss(mask_logits, targets, weights.focal_alpha, weights.focal_gamma),
+        focal=focal_term,
         dice=dice_loss(mask_logits, targets),
         iou=iou_loss(predicted_ious, mask_logits, targets, weights.squared_iou),
     )

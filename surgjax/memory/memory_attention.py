@@ -44,8 +44,9 @@ class RopeAttention(nn.Module):
         self.v_proj = Linear(self.kv_features, self.features, self.dtype)
         self.out_proj = Linear(self.features, self.features, self.dtype)
 
-    def queries(self, x: jax.Array, table: jax.Array) -> jax.Array:
-        return rotate(self._permuted(self.q_proj, x), table).astype(self.dtype)
+    def queries(self, x: jax.Array, table: jax.Array | None) -> jax.Array:
+        q = self._permuted(self.q_proj, x)
+        return (q if table is None else rotate(q, table)).astype(self.dtype)
 
     def keys(self, x: jax.Array, table: jax.Array | None) -> jax.Array:
         k = self._permuted(self.k_proj, x)
@@ -87,15 +88,20 @@ class MemoryAttentionLayer(nn.Module):
         self.drop = nn.Dropout(self.dropout)
 
     def __call__(self, x, memory, table, tiled: bool = False, train: bool = False):
+        x = x + self.drop(self.self_attn.attend_self(self.norm1(x), table), not train)
+        return self.recall(x, table, memory, table, tiled, train)
+
+    def recall(self, x, query_table, memory, table, tiled: bool = False, train: bool = False):
+        """What follows self-attention, row by row; query_table None leaves queries unrotated."""
         still = not train
-        x = x + self.drop(self.self_attn.attend_self(self.norm1(x), table), still)
+        q = self.cross_attn_image.queries(self.norm2(x), query_table)
         cross = self._tiled if tiled else self._dense
-        x = x + self.drop(cross(self.norm2(x), memory, table), still)
+        x = x + self.drop(cross(q, memory, table), still)
         y = jax.nn.relu(self.linear1(self.norm3(x)))
         y = self.linear2(self.drop(y, still)).astype(jnp.float32)
         return x + self.drop(y, still)
 
-    def _dense(self, x, memory, table):
+    def _dense(self, q, memory, table):
         """All slots at once, invalid ones masked."""
         attn, dtype = self.cross_attn_image, self.dtype
         b, m, n, width = memory.features.shape
@@ -107,17 +113,15 @@ class MemoryAttentionLayer(nn.Module):
         mask = jnp.concatenate([jnp.repeat(valid, n, axis=1), memory.pointer_mask], 1)
         k = jnp.concatenate([keys, pointer_keys], 1)
         v = jnp.concatenate([spatial, memory.pointers], 1).astype(dtype)
-        q = attn.queries(x, table)
         out = dense_attention(q[:, :, None], k[:, :, None], v[:, :, None], mask)
         return attn.finish(out[:, :, 0])
 
-    def _tiled(self, x, memory, table):
+    def _tiled(self, q, memory, table):
         """Pointers first, then one tile of one slot at a time, stopping after the last valid."""
         attn, dtype = self.cross_attn_image, self.dtype
         b, _, n, width = memory.features.shape
         tile = _KEY_TILE if n % _KEY_TILE == 0 else n
         per_slot = n // tile
-        q = attn.queries(x, table)
         scale = q.shape[-1] ** -0.5
         carry = empty_softmax(q.shape[:2], width)
         keys = attn.keys(memory.pointers + memory.pointer_position, None)
@@ -188,11 +192,21 @@ class MemoryAttention(nn.Module):
         train: bool = False,
     ) -> jax.Array:
         """time_table [rows, D]; pointer_position [B, Q, D]. Returns [B, h, w, d]."""
+        x, memory, table = self.start(s16, read, time_table, pointer_position)
+        for layer in self.layers:
+            x = layer(x, memory, table, tiled, train)
+        return self.norm(x).reshape(s16.shape)
+
+    def start(
+        self,
+        s16: jax.Array,
+        read: MemoryRead,
+        time_table: jax.Array,
+        pointer_position: jax.Array,
+    ) -> tuple[jax.Array, PositionedMemory, jax.Array]:
+        """What the first layer takes: pixels [B, h * w, d], memory, rotations."""
         b, h, w, d = s16.shape
         memory = PositionedMemory(read, time_table, pointer_position)
         table = jnp.asarray(axial_rope_table(h, d))
         x = s16 + 0.1 * jnp.asarray(sine_2d(h, w, d))[None]
-        x = x.reshape(b, h * w, d)
-        for layer in self.layers:
-            x = layer(x, memory, table, tiled, train)
-        return self.norm(x).reshape(b, h, w, d)
+        return x.reshape(b, h * w, d), memory, table

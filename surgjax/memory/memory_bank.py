@@ -65,6 +65,12 @@ def init_bank(
     )
 
 
+def drop_prompt(bank: MemoryBank, frame_index: jax.Array) -> MemoryBank:
+    """Empties the conditioning slot of a frame; whatever else is remembered stays."""
+    kept = bank.cond_index != frame_index
+    return bank.replace(cond_index=jnp.where(kept, bank.cond_index, EMPTY))
+
+
 def _put(slots: jax.Array, at: jax.Array, value: jax.Array, when: jax.Array) -> jax.Array:
     """slots with slots[at] = value where `when`; only one slot is touched."""
     return slots.at[at].set(jnp.where(when, value.astype(slots.dtype), slots[at]))

@@ -10,6 +10,9 @@ Differs: nothing here keeps state. Which memories are read is a policy's busines
          (`surgjax.memory.policies`), and looping over frames is `surgjax.inference`'s.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -20,12 +23,21 @@ from surgjax.encoders.fpn import ImageEncoder
 from surgjax.layers.convolution import Conv
 from surgjax.layers.linear import Dtype, Linear, Mlp
 from surgjax.layers.position_encoding import sine_1d
+from surgjax.layers.semantic_head import FIRST_TEMPERATURE, SemanticHead, class_logits
+from surgjax.memory import token_attention
 from surgjax.memory.memory_attention import MemoryAttention
 from surgjax.memory.memory_encoder import MemoryEncoder
-from surgjax.models.variants import Sam2Config
+from surgjax.models.variants import TEXT_DIM, Sam2Config
 from surgjax.ops.resize import resize_bilinear
 from surgjax.prompts.prompt_encoder import PromptEncoder
-from surgjax.structs import DecoderOutput, ImageFeatures, MaskOutput, MemoryRead, PointPrompts
+from surgjax.structs import (
+    Conditioned,
+    DecoderOutput,
+    ImageFeatures,
+    MaskOutput,
+    MemoryRead,
+    PointPrompts,
+)
 
 NO_OBJECT_LOGIT = -1024.0
 _TRUNK_FIELDS = (
@@ -53,6 +65,8 @@ class Sam2(nn.Module):
         self.obj_ptr_proj = Mlp((d, d, d, d))
         small = nn.initializers.truncated_normal(0.02)
         self.maskmem_tpos_enc = self.param("maskmem_tpos_enc", small, (c.num_maskmem, 1, 1, m))
+        if c.long_memory_embedding:
+            self.long_tpos_enc = self.param("long_tpos_enc", small, (1, 1, 1, m))
         self.no_mem_embed = self.param("no_mem_embed", small, (1, 1, d))
         # Unused while no_mem_embed is added directly, but official checkpoints carry it.
         self.no_mem_pos_enc = self.param("no_mem_pos_enc", small, (1, 1, d))
@@ -61,32 +75,64 @@ class Sam2(nn.Module):
             self.no_obj_embed_spatial = self.param("no_obj_embed_spatial", small, (1, m))
         if c.has_pointer_positions:
             self.obj_ptr_tpos_proj = Linear(d, m)
+        if c.semantic_token:
+            self.semantic = SemanticHead(d, TEXT_DIM)
 
     def encode_image(self, frames: jax.Array, train: bool = False) -> ImageFeatures:
         """frames [B, S, S, 3] -> features at strides 4, 8 and 16."""
         return self.sam_mask_decoder.project_skips(*self.image_encoder(frames, train))
 
-    def add_no_memory(self, s16: jax.Array) -> jax.Array:
-        """Features of an image, or of a frame that starts an object's track: [B, h, w, d]."""
-        return s16 + self.no_mem_embed[None]
+    def add_no_memory(
+        self, s16: jax.Array, leave: jax.Array | None = None
+    ) -> jax.Array | Conditioned:
+        """Features of an image, or of a frame that starts an object's track: [B, h, w, d].
+
+        Rows `leave` [B] stay raw, as the pointer of a mask prompt needs them. With a semantic
+        token it comes along as it was learned: there is no memory to read.
+        """
+        fresh = s16 + self.no_mem_embed[None]
+        if leave is not None:
+            fresh = jnp.where(leave[:, None, None, None], s16, fresh)
+        if not self.config.semantic_token:
+            return fresh
+        return Conditioned(fresh, self.semantic.start(s16.shape[0]))
 
     def condition(
         self, s16: jax.Array, read: MemoryRead, tiled: bool = False, train: bool = False
-    ) -> jax.Array:
-        """Memory-conditioned features [B, h, w, d]; every row must read at least one memory."""
+    ) -> jax.Array | Conditioned:
+        """Memory-conditioned features [B, h, w, d]; every row must read at least one memory.
+
+        With a semantic token it reads the same memories and comes along.
+        """
         b, q, d = read.pointers.shape
         if self.config.has_pointer_positions:
             position = read.pointer_distance / read.pointer_span
             pointer_position = self.obj_ptr_tpos_proj(sine_1d(position, d))
         else:
             pointer_position = jnp.zeros((b, q, self.config.memory_dim))
-        time_table = self.maskmem_tpos_enc[:, 0, 0]
-        return self.memory_attention(s16, read, time_table, pointer_position, tiled, train)
+        table = self.time_table()
+        if not self.config.semantic_token:
+            return self.memory_attention(s16, read, table, pointer_position, tiled, train)
+        return token_attention.condition(
+            self.memory_attention,
+            Conditioned(s16, self.semantic.start(b)),
+            (read, table, pointer_position),
+            self.config.tsl_bidirectional,
+            tiled,
+            train,
+        )
+
+    def time_table(self) -> jax.Array:
+        """Temporal embeddings [rows, D]: of recent frames, of prompted ones, of long memories."""
+        table = self.maskmem_tpos_enc[:, 0, 0]
+        if self.config.long_memory_embedding:
+            table = jnp.concatenate([table, self.long_tpos_enc[:, 0, 0]])
+        return table
 
     def decode(
         self,
         features: ImageFeatures,
-        s16: jax.Array,
+        s16: jax.Array | Conditioned,
         points: PointPrompts,
         mask_logits: jax.Array,
         use_mask: jax.Array,
@@ -103,7 +149,17 @@ class Sam2(nn.Module):
             sparse_mask &= points.valid.any(-1, keepdims=True)
         dense = encoder.encode_mask(mask_logits, use_mask)
         positions = encoder.dense_positions()
-        return self.sam_mask_decoder(features, s16, sparse, sparse_mask, dense, positions)
+        pixels, token = self._with_token(s16)
+        is_read = self.config.tsl_bidirectional
+        return self.sam_mask_decoder(
+            features, pixels, sparse, sparse_mask, dense, positions, token, is_read
+        )
+
+    def _with_token(self, s16: jax.Array | Conditioned) -> tuple[jax.Array, jax.Array | None]:
+        """Pixels and token; features that come without one have read no memory."""
+        if isinstance(s16, Conditioned):
+            return s16.s16, s16.token
+        return s16, self.semantic.start(s16.shape[0]) if self.config.semantic_token else None
 
     def select(
         self, output: DecoderOutput, multimask: jax.Array, dynamic: bool = True
@@ -120,6 +176,7 @@ class Sam2(nn.Module):
         blanked = jnp.where(present[:, None, None, None], output.mask_logits, NO_OBJECT_LOGIT)
         rows = jnp.arange(choice.shape[0])
         token = output.tokens[rows, jnp.where(multimask, best, 0)]
+        semantic = None if output.semantic is None else self.semantic(output.semantic)
         return MaskOutput(
             low_res=blanked[rows, choice],
             iou=output.ious[rows, choice],
@@ -127,6 +184,7 @@ class Sam2(nn.Module):
             pointer=self.object_pointer(token, present),
             low_res_multimasks=blanked[:, 1:],
             multimask_ious=output.ious[:, 1:],
+            semantic=semantic,
         )
 
     def single_choice(self, output: DecoderOutput) -> jax.Array:
@@ -141,7 +199,11 @@ class Sam2(nn.Module):
         return jnp.where(present[:, None], self.obj_ptr_proj(token), self.no_obj_ptr)
 
     def mask_as_output(
-        self, features: ImageFeatures, s16: jax.Array, masks: jax.Array, points: PointPrompts
+        self,
+        features: ImageFeatures,
+        s16: jax.Array | Conditioned,
+        masks: jax.Array,
+        points: PointPrompts,
     ) -> MaskOutput:
         """A mask prompt [B, S, S] (0 or 1) taken as the answer; only the pointer is computed.
 
@@ -149,7 +211,8 @@ class Sam2(nn.Module):
         """
         everywhere = jnp.ones(masks.shape[0], bool)
         output = self.decode(features, s16, points, self.prompt_of_mask(masks), everywhere)
-        return self.answer_with_mask(masks, self.select(output, ~everywhere).pointer)
+        chosen = self.select(output, ~everywhere)
+        return self.answer_with_mask(masks, chosen.pointer, chosen.semantic)
 
     def prompt_of_mask(self, masks: jax.Array) -> jax.Array:
         """The learned reduction of masks [B, S, S] to the decoder's mask prompt [B, S/4, S/4]."""
@@ -160,8 +223,10 @@ class Sam2(nn.Module):
         """What a given mask (0 or 1) counts as."""
         return masks.astype(jnp.float32) * 20.0 - 10.0
 
-    def answer_with_mask(self, masks: jax.Array, pointer: jax.Array) -> MaskOutput:
-        """Masks [B, S, S] as the answer, with the pointer [B, d] that the decoder gave for them."""
+    def answer_with_mask(
+        self, masks: jax.Array, pointer: jax.Array, semantic: jax.Array | None = None
+    ) -> MaskOutput:
+        """Masks [B, S, S] as the answer, with what the decoder gave for them: pointer [B, d]."""
         c = self.config
         low = resize_bilinear(self.mask_logits(masks), (c.mask_size, c.mask_size), antialias=True)
         present = (masks > 0).any((-2, -1))
@@ -174,7 +239,12 @@ class Sam2(nn.Module):
             pointer=pointer,
             low_res_multimasks=three,
             multimask_ious=jnp.ones((masks.shape[0], 3)),
+            semantic=semantic,
         )
+
+    def class_logits(self, semantic: jax.Array, text: jax.Array) -> jax.Array:
+        """Logits [B, K] of unit vectors [B, 512] over the unit rows of a text bank [K, 512]."""
+        return class_logits(semantic, text, self.semantic.temperature)
 
     def encode_memory(
         self,
@@ -231,6 +301,26 @@ def abstract_params(config: Sam2Config) -> dict:
     return jax.eval_shape(Sam2(config).init, key, frame)["params"]
 
 
+def add_semantic_token(
+    params: dict, config: Sam2Config, seed: int = 0, bidirectional: bool = False
+) -> tuple[dict, Sam2Config]:
+    """Weights of a model without the semantic token, with a fresh one, and its configuration.
+
+    Nothing else changes. ValueError where there is a token already.
+    """
+    if config.semantic_token or "semantic" in params:
+        raise ValueError(f"add_semantic_token: {config.name} has a semantic token already.")
+    config = config.replace(semantic_token=True, tsl_bidirectional=bidirectional)
+    return {**params, "semantic": init_params(config, seed)["semantic"]}, config
+
+
+def with_parts_of(config: Sam2Config, params: Mapping[str, Any]) -> Sam2Config:
+    """The config of weights that may have what SAM2S adds: its token, its temporal embedding."""
+    return config.replace(
+        semantic_token="semantic" in params, long_memory_embedding="long_tpos_enc" in params
+    )
+
+
 def count_params(params: dict) -> int:
     """Trainable scalars; the prompt encoder's fixed Fourier matrix is a buffer, not counted."""
     leaves = jax.tree_util.tree_flatten_with_path(params)[0]
@@ -243,8 +333,13 @@ def init_params(config: Sam2Config, seed: int = 0) -> dict:
     """Random float32 parameters from NumPy: the same on every backend, and nothing to compile.
 
     Linear and convolution weights follow PyTorch's default (uniform, variance 1 / (3 fan_in)),
-    embeddings and Fourier features are standard normal, other bare parameters N(0, 0.02^2).
+    embeddings and Fourier features are standard normal, other bare parameters N(0, 0.02^2). The
+    embedding of long memories starts as that of conditioning frames, and no value depends on
+    whether there is one.
     """
+    if config.long_memory_embedding:
+        params = init_params(config.replace(long_memory_embedding=False), seed)
+        return params | {"long_tpos_enc": params["maskmem_tpos_enc"][-1:].copy()}
     rng = np.random.default_rng(seed)
 
     def leaf(path, abstract) -> np.ndarray:
@@ -261,6 +356,8 @@ def init_params(config: Sam2Config, seed: int = 0) -> dict:
             value = np.zeros(shape)
         elif name == "gamma":
             value = np.full(shape, 1e-6)
+        elif name == "temperature":
+            value = np.full(shape, FIRST_TEMPERATURE)
         elif name in ("embedding", "positional_encoding_gaussian_matrix"):
             value = rng.standard_normal(shape)
         else:

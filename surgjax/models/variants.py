@@ -12,6 +12,22 @@ VERSIONS = ("2.1", "2.0")
 # What a frame is normalised with, RGB in 0..1 (ImageNet's).
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
+TEXT_DIM = 512  # of the text vectors that a semantic token is compared with: CLIP ViT-B/32
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedBank:
+    """Which text bank a semantic token was trained with; see `models.trained_bank`."""
+
+    kind: str
+    sha256: str
+    names: tuple[str, ...]
+    rows: tuple[str, ...]  # a short sum of every row
+    weights: str = ""  # sum of the text model's weights, where there was one
+
+    def __post_init__(self):
+        if len(self.names) != len(self.rows):
+            raise ValueError(f"text bank: {len(self.names)} names, {len(self.rows)} rows")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +53,9 @@ class Sam2Config:
     num_maskmem: int = 7
     max_object_pointers: int = 16
     max_cond_frames: int = 8
+    # A temporal embedding of their own for memories that a policy keeps for long (SAM2S). Official
+    # weights have none; `checkpoints.add_long_memory_embedding` makes one.
+    long_memory_embedding: bool = False
     # Scaling of a mask before the memory encoder.
     mask_scale: float = 20.0
     mask_bias: float = -10.0
@@ -45,6 +64,10 @@ class Sam2Config:
     dynamic_multimask: bool = True
     stability_delta: float = 0.05
     stability_threshold: float = 0.98
+    # Ours (SAM2S): a token that says what an object is. Bidirectional: the masks read it too.
+    semantic_token: bool = False
+    tsl_bidirectional: bool = False
+    text_bank: TrainedBank | None = None  # None: the weights do not say
     # Training only.
     drop_path_rate: float = 0.0
     dropout: float = 0.1
@@ -57,6 +80,8 @@ class Sam2Config:
             raise ValueError(
                 f"image_size {self.image_size}: expected a positive multiple of 32 pixels"
             )
+        if self.tsl_bidirectional and not self.semantic_token:
+            raise ValueError("tsl_bidirectional needs semantic_token: there is no token to read")
 
     @property
     def grid(self) -> int:

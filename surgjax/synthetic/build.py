@@ -5,6 +5,7 @@
 Path:    clip -> [build] -> training
 Axes:    images_%05d.npz: images [n, S, S, 3], labels and parts [n, S, S], seeds [n];
          clips_%05d.npz: frames [n, T, S, S, 3], labels and parts [n, T, S, S], seeds [n].
+         names [n, most objects of a scene]: category of object 1, 2, ..; "" where there is none.
 Units:   arrays uint8, seeds int64. Image i has seed K + i, clip i has seed K + CLIP_OFFSET + i.
          Seeds from HELD_OUT on are for scoring and refused here without --held_out.
 Errors:  SystemExit with a message; a shard appears under its name only when it is complete.
@@ -14,11 +15,12 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-from surgjax.synthetic.clip import generate_clip, generate_image
+from surgjax.synthetic.clip import Clip, generate_clip, generate_image
 from surgjax.synthetic.config import PRESETS, SceneConfig
 
 CLIP_OFFSET = 5_000_000
@@ -33,6 +35,13 @@ def _write(path: str, arrays: dict[str, np.ndarray]) -> None:
     os.replace(partial, path)
 
 
+def category_names(clips: Sequence[Clip]) -> np.ndarray:
+    """Texts [n, most objects of a clip], by object; "" where a clip has fewer."""
+    named = [list(clip.object_names) for clip in clips]
+    most = max(map(len, named))
+    return np.array([each + [""] * (most - len(each)) for each in named], np.str_)
+
+
 def image_shard(seeds, size: int, config: SceneConfig | None = None) -> dict[str, np.ndarray]:
     """The arrays of one shard of single images."""
     made = [generate_image(int(seed), size, config) for seed in seeds]
@@ -41,6 +50,7 @@ def image_shard(seeds, size: int, config: SceneConfig | None = None) -> dict[str
         labels=np.concatenate([clip.label_maps for clip in made]),
         parts=np.concatenate([clip.part_maps for clip in made]),
         seeds=np.asarray(seeds, np.int64),
+        names=category_names(made),
     )
 
 
@@ -54,6 +64,7 @@ def clip_shard(
         labels=np.stack([clip.label_maps for clip in made]),
         parts=np.stack([clip.part_maps for clip in made]),
         seeds=np.asarray(seeds, np.int64),
+        names=category_names(made),
     )
 
 

@@ -73,7 +73,9 @@ class SceneConfig:
     operation: bool = False  # instruments follow a script of phases instead of wandering
     phase_frames: tuple[int, int] = (60, 140)  # how long one phase lasts, where the clip allows
     act_frames: tuple[int, int] = (18, 50)  # how long one instrument works at one place
-    p_rest: float = 0.3  # per pause between two acts: goes out of view, stays in the body
+    p_rest: float = 0.3  # per pause between two acts: goes out of view, stays in the body,
+    p_long_rest: float = 0.0  # and stays away for so long (frames) that it could be forgotten
+    long_rest_frames: tuple[int, int] = (100, 200)
     view_frames: tuple[int, int] = (0, 0)  # frames between changes of viewpoint; 0 for none
     view_shift: Range = (0.0, 0.3)  # of a change of viewpoint
     view_zoom: Range = (0.85, 1.5)  # log-uniform
@@ -189,6 +191,28 @@ _SURGERY = SceneConfig(
     jpeg_quality=(55, 95),
     blur_px=(0.2, 0.75),
 )
+# For memory over minutes, at 10 frames a second: tools of one kind side by side that stay away for
+# ten seconds and more and come back to another place in another view. A calm picture.
+_LONG = _SURGERY.replace(
+    phase_frames=(200, 400),
+    act_frames=(20, 60),
+    view_frames=(40, 110),
+    view_zoom=(0.9, 1.3),
+    p_leave=0.02,
+    p_rest=0.4,
+    p_long_rest=0.45,
+    favourite_kinds=("grasper",),
+    favour=8.0,
+    p_same_set=0.25,
+    shaft_width=(0.07, 0.2),
+    p_plume=0.05,
+    p_lens_blood=0.0,
+    p_lens_fog=0.0,
+    p_defocus=0.0,
+    p_interlace=0.0,
+    p_thread=0.0,
+    p_tissue_flap=0.05,
+)
 # The same looks without a script: any view of the abdomen, tools that wander.
 _ABDOMEN = _SURGERY.replace(
     operation=False,
@@ -207,7 +231,8 @@ _ABDOMEN = _SURGERY.replace(
 # Named distributions. "wide" is meant for long training that must carry far. "clear" is what a
 # small model can learn in an hour or two on two cores: natural colours, good light, few
 # distractors. "simple" is the part of "clear" with the least overlap: one or two instruments.
-# "surgery" is for what needs a story: phases, actions, cuts, instruments that leave and return.
+# "surgery" is for what needs a story: phases, actions, cuts, instruments that leave and return;
+# "long" for what needs minutes of it.
 PRESETS: dict[str, SceneConfig] = {
     "wide": SceneConfig(),
     "clear": _CLEAR,
@@ -220,4 +245,5 @@ PRESETS: dict[str, SceneConfig] = {
     ),
     "surgery": _SURGERY,
     "abdomen": _ABDOMEN,
+    "long": _LONG,
 }

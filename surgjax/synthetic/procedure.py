@@ -220,7 +220,10 @@ def _pause(rng, tool, time, total, config, stays):
         return time, tool
     level, inside = (RESTING, True) if fate < config.p_rest else (1.0, False)
     stays.append((tool, time, 0.0, level, inside))
-    time += RAMP + int(rng.integers(3, 22))
+    low, high = 3, 21
+    if inside and config.p_long_rest and rng.random() < config.p_long_rest:
+        low, high = config.long_rest_frames
+    time += RAMP + int(rng.integers(low, high + 1))
     if not inside:
         return time, None
     if time < total:

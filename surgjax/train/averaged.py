@@ -86,11 +86,13 @@ def averaged_params(
     """The running mean of the newest checkpoint, checked against the variant, and its step.
 
     With keep_head the auxiliary head comes too, if the run had one: a further run needs it, since
-    a fresh head would shake the encoder for its first steps. adapters: of a run with LoRA.
+    a fresh head would shake the encoder for its first steps. adapters: of a run with LoRA. SAM2S's
+    own parameters come where the run had them.
     """
     held, step = _averaged(workdir, step, adapters)
     params = auxiliary_head.without(held)
-    wanted = sam2.abstract_params(variants.get_config(variant, version))
+    config = sam2.with_parts_of(variants.get_config(variant, version), params)
+    wanted = sam2.abstract_params(config)
     if jax.tree.map(np.shape, params) != jax.tree.map(lambda leaf: leaf.shape, wanted):
         raise ValueError(
             f"{pathlib.Path(workdir, FOLDER, str(step))}: parameters are not those of "

@@ -39,6 +39,7 @@ class OptimizerOptions:
     final_lr: float = 1e-5
     encoder_lr: float | None = None  # of the image encoder; None: as the rest
     encoder_final_lr: float | None = None  # None: `final_lr` times encoder_lr / lr
+    new_parts_lr: float | None = None  # of what no SAM 2 checkpoint has; None: as the rest
     layer_decay: float = 1.0  # of the rate, from one trunk block to the one before it
     warmup_steps: int = 300
     weight_decay: float = 0.05
@@ -57,6 +58,9 @@ class OptimizerOptions:
         check("name", self.name in NAMES, f"one of {NAMES}")
         check("lr", self.lr > 0, "above 0")
         check("encoder_lr", self.encoder_lr is None or self.encoder_lr > 0, "above 0, or None")
+        check(
+            "new_parts_lr", self.new_parts_lr is None or self.new_parts_lr > 0, "above 0, or None"
+        )
         has_encoder = self.encoder_lr is not None or self.encoder_final_lr is None
         check("encoder_final_lr", has_encoder, "None where encoder_lr is None")
         check("layer_decay", 0 < self.layer_decay <= 1, "above 0, at most 1")
@@ -67,25 +71,30 @@ class OptimizerOptions:
 
 
 def learning_rate_schedule(options: OptimizerOptions, total_steps: int) -> Callable[[Any], Rates]:
-    """Rates of a step: one number, or one per group where the image encoder has its own.
+    """Rates of a step: one number, or one per group where some group has its own.
 
-    Linear from 0 to the first rate, then half a cosine to the final one at `total_steps`.
+    Linear from 0 to the first rate, then half a cosine to the final one at `total_steps`. Without
+    a final rate of its own, a group's falls in the proportion of the rest.
     """
 
     def schedule(peak: float, final: float) -> optax.Schedule:
         return warmup_cosine(peak, final, options.warmup_steps, total_steps)
 
     base = schedule(options.lr, options.final_lr)
-    if options.encoder_lr is None:
+    if options.encoder_lr is None and options.new_parts_lr is None:
         return base
-    final = options.encoder_final_lr
-    if final is None:
-        final = options.final_lr * options.encoder_lr / options.lr
-    encoder = schedule(options.encoder_lr, final)
-    return lambda step: {
-        parameter_rules.BASE: base(step),
-        parameter_rules.IMAGE_ENCODER: encoder(step),
+
+    def own(peak: float | None, final: float | None = None) -> optax.Schedule:
+        if peak is None:
+            return base
+        return schedule(peak, options.final_lr * peak / options.lr if final is None else final)
+
+    schedules = {
+        parameter_rules.BASE: base,
+        parameter_rules.IMAGE_ENCODER: own(options.encoder_lr, options.encoder_final_lr),
+        parameter_rules.NEW_PARTS: own(options.new_parts_lr),
     }
+    return lambda step: {group: rate(step) for group, rate in schedules.items()}
 
 
 def decay_mask(params: Any) -> Any:

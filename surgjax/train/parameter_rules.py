@@ -19,7 +19,8 @@ from typing import Any
 
 import jax
 
-BASE, IMAGE_ENCODER = "base", "image_encoder"  # groups that share a learning rate
+# Groups that share a learning rate. New parts are those that no SAM 2 checkpoint has.
+BASE, IMAGE_ENCODER, NEW_PARTS = "base", "image_encoder", "new_parts"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +59,7 @@ _MEMORY = (
 )  # fmt: skip
 _POSITIONS = r"image_encoder/trunk/pos_embed(_window)?"
 _FOURIER = r"sam_prompt_encoder/pe_layer/.+"  # drawn once, never trained: a buffer of the reference
+_SEMANTIC = r"semantic/.+"  # token, projection, temperature
 _ADDED = r"(auxiliary_head|lora)/.+"  # kept beside the model's own parameters while training
 
 RATE_RULES = (
@@ -70,6 +72,8 @@ RATE_RULES = (
     RateRule("memory", rf"({'|'.join(_MEMORY)})(/.+)?", BASE),
     RateRule("prompt encoder", r"sam_prompt_encoder/(?!pe_layer/).+", BASE),
     RateRule("mask decoder", r"sam_mask_decoder/.+", BASE),
+    RateRule("long memories", r"long_tpos_enc", NEW_PARTS),
+    RateRule("semantic token", _SEMANTIC, NEW_PARTS),
     RateRule("fixed", _FOURIER, BASE),
     RateRule("added", _ADDED, BASE),
 )  # fmt: skip
@@ -80,7 +84,8 @@ DECAY_RULES = (
         "layer norm",
         r"(image_encoder/trunk/blocks_\d+|memory_attention/layers_\d+"
         r"|sam_mask_decoder/transformer/layers_\d+)/norm\d/scale"
-        r"|memory_attention/norm/scale|sam_mask_decoder/transformer/norm_final_attn/scale",
+        r"|memory_attention/norm/scale|sam_mask_decoder/transformer/norm_final_attn/scale"
+        r"|semantic/norm/scale",
         False,
     ),
     DecayRule(
@@ -95,9 +100,10 @@ DECAY_RULES = (
     DecayRule("positions", _POSITIONS, True),
     DecayRule(
         "memory token",
-        r"maskmem_tpos_enc|no_mem_embed|no_mem_pos_enc|no_obj_ptr|no_obj_embed_spatial",
+        r"maskmem_tpos_enc|long_tpos_enc|no_mem_embed|no_mem_pos_enc|no_obj_ptr|no_obj_embed_spatial",
         True,
     ),
+    DecayRule("semantic token", r"semantic/(token|temperature)", False),
     DecayRule("layer scale", r"memory_encoder/fuser/layers_\d+/gamma", True),
     DecayRule("fixed", _FOURIER, False),
     DecayRule("low rank", r"lora/.+/[ab]", True),

@@ -56,6 +56,7 @@ RECIPES = {
                 "memory_encoder/*",
                 "mask_downsample/*",
                 "maskmem_tpos_enc",
+                "long_tpos_enc",
                 "no_obj_ptr",
                 "no_obj_embed_spatial",
                 "obj_ptr_proj/*",

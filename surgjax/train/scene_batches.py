@@ -13,7 +13,7 @@ import itertools
 import os
 import pathlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -51,11 +51,18 @@ class BatchOptions:
 class ShardFolder:
     """Shards `images_*.npz` or `clips_*.npz`, kept in memory; new ones are taken up."""
 
-    def __init__(self, folders: Sequence[str | os.PathLike], kind: str, max_scenes: int = 40_000):
+    def __init__(
+        self,
+        folders: Sequence[str | os.PathLike],
+        kind: str,
+        max_scenes: int = 40_000,
+        classes: Mapping[str, int] | None = None,
+    ):
+        """classes: row of a text bank by name; batches then have `object_class`."""
         if kind not in _KEYS:
             raise ValueError(f"kind must be one of {sorted(_KEYS)}, found {kind!r}.")
         self._folders = [pathlib.Path(folder) for folder in folders]
-        self._kind, self._max_scenes = kind, max_scenes
+        self._kind, self._max_scenes, self.classes = kind, max_scenes, classes
         self._seen: set[pathlib.Path] = set()
         self._shards: list[dict[str, np.ndarray]] = []
         self._lock = threading.Lock()  # several sources may read one folder
@@ -74,11 +81,12 @@ class ShardFolder:
         for path in sorted(paths):
             if path in self._seen or len(self) >= self._max_scenes:
                 continue
+            keys = _KEYS[self._kind] + (("names",) if self.classes is not None else ())
             with np.load(path) as arrays:
-                missing = [key for key in _KEYS[self._kind] if key not in arrays]
+                missing = [key for key in keys if key not in arrays]
                 if missing:
                     raise ValueError(f"{path}: keys {missing} are missing, found {arrays.files}.")
-                shard = {key: arrays[key] for key in _KEYS[self._kind]}
+                shard = {key: arrays[key] for key in keys}
             if shard["seeds"].max() >= HELD_OUT:
                 raise ValueError(f"{path}: seed {shard['seeds'].max()} is held out for evaluation.")
             self._seen.add(path)
@@ -88,17 +96,24 @@ class ShardFolder:
         return sum(len(shard["seeds"]) for shard in self._shards)
 
     def draw(
-        self, rng: np.random.Generator, drawn: list[int] | None = None
+        self,
+        rng: np.random.Generator,
+        drawn: list[int] | None = None,
+        named: list[np.ndarray] | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """One scene: frames [T, H, W, 3], labels [T, H, W], parts [T, H, W]; T = 1 for images.
 
-        drawn: takes in the seed that the scene was generated from.
+        drawn: takes in the seed that the scene was generated from; named: what its objects are, as
+        rows of the text bank.
         """
         index = int(rng.integers(len(self)))
         for shard in self._shards:
             if index < len(shard["seeds"]):
                 if drawn is not None:
                     drawn.append(int(shard["seeds"][index]))
+                if named is not None and self.classes is not None:
+                    rows = [self.classes.get(str(name), -1) for name in shard["names"][index]]
+                    named.append(np.array(rows, np.int32))
                 frames, labels, parts = (shard[key][index] for key in _KEYS[self._kind][:3])
                 if self._kind == "image":
                     return frames[None], labels[None], parts[None]
@@ -136,6 +151,18 @@ def draw_objects(
     return (found[:keep] + extra + found[keep:])[:objects]
 
 
+def slot_classes(
+    rows: np.ndarray, chosen: Sequence[tuple[int, int | None, np.ndarray | None]], objects: int
+) -> np.ndarray:
+    """[O] int32 row of the text bank of what fills a slot; -1 for tissue and for a part alone."""
+    found = np.full(objects, -1, np.int32)
+    for slot in range(objects):
+        label, part, _ = chosen[slot % len(chosen)]
+        if part is None:
+            found[slot] = rows[label - 1]
+    return found
+
+
 def dense_classes(labels: np.ndarray, parts: np.ndarray) -> np.ndarray:
     """What each pixel is, as `train.auxiliary_head` counts: part, other object, edge."""
     classes = np.where(parts > 0, parts, np.where(labels > 0, 4, 0)).astype(np.uint8)
@@ -166,14 +193,16 @@ def draw_scene(
     options: BatchOptions,
     augment: bool = True,
     drawn: list[int] | None = None,
+    named: list[np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """frames [T, S, S, 3], masks [T, O, S, S], valid [O], frame_index [T], classes [T, S, S].
 
     drawn: takes in the seeds of the scenes that were looked at; the last one is shown.
+    named: takes in the class [O] of each slot, see `slot_classes`.
     """
-    size = options.size
+    size, looked = options.size, []
     for _ in range(50):
-        frames, labels, parts = shards.draw(rng, drawn)
+        frames, labels, parts = shards.draw(rng, drawn, looked)
         index = np.zeros(1, np.int64)
         if options.kind == "clip":
             index = _frame_choice(rng, labels, options)
@@ -207,6 +236,8 @@ def draw_scene(
                 masks[t, slot] = mask if component is None else component
         for slot in range(len(chosen), options.objects):  # again, with another prompt
             masks[:, slot], valid[slot] = masks[:, slot % len(chosen)], options.kind != "clip"
+        if named is not None and looked:
+            named.append(slot_classes(looked[-1], chosen, options.objects))
         classes = [dense_classes(*maps) for maps in zip(label_maps, part_maps, strict=True)]
         return np.stack(images), masks, valid, index.astype(np.int32), np.stack(classes)
     raise ValueError(f"no object of at least {_MIN_AREA:.1%} of the image in 50 scenes.")
@@ -235,19 +266,20 @@ def scene_batch(
     A row's source are the seeds of its scenes, the one that cuts in last.
     """
     scenes, sources = [], []
+    named: list[np.ndarray] = []
     for row in range(options.batch) if rows is None else rows:
         rng = np.random.default_rng((seed, number, row))
         drawn: list[int] = []
-        scene = draw_scene(rng, shards, options, drawn=drawn)
+        scene = draw_scene(rng, shards, options, drawn=drawn, named=named)
         shown = drawn[-1:]
         if rng.random() < options.p_cut:
             scene = cut_away(rng, scene, draw_scene(rng, shards, options, drawn=drawn))
             shown += drawn[-1:]
         scenes.append(scene)
         sources.append({"scenes": shown, "batch": number, "row": row})
-    return SourcedBatch(
-        SceneBatch(*(np.stack(x) for x in zip(*scenes, strict=True))), tuple(sources)
-    )
+    arrays = [np.stack(x) for x in zip(*scenes, strict=True)]
+    batch = SceneBatch(*arrays, object_class=np.stack(named) if named else None)
+    return SourcedBatch(batch, tuple(sources))
 
 
 def rows_of_process(options: BatchOptions) -> range:

@@ -19,8 +19,10 @@ def _array(shape, dtype) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(shape, dtype)
 
 
-def abstract_batch(options: sources.KindOptions) -> ClipBatch | SceneBatch:
-    """What a source of this kind hands to a step."""
+def abstract_batch(
+    options: sources.KindOptions, with_classes: bool = False
+) -> ClipBatch | SceneBatch:
+    """What a source of this kind hands to a step; with_classes: rows of a text bank."""
     b, s = options.batch, options.size
     if isinstance(options, SetBatchOptions):
         sampler = options.sampler
@@ -37,6 +39,7 @@ def abstract_batch(options: sources.KindOptions) -> ClipBatch | SceneBatch:
             time_s=_array((b, t), np.float32),
             category=_array((b, o), np.int32),
             set_index=_array((b,), np.int32),
+            object_class=_array((b, o), np.int32) if with_classes else None,
         )
     t, o = options.frames, options.objects
     classes = None if options.kind == "shapes" else _array((b, t, s, s), np.uint8)
@@ -46,6 +49,7 @@ def abstract_batch(options: sources.KindOptions) -> ClipBatch | SceneBatch:
         valid=_array((b, o), bool),
         frame_index=_array((b, t), np.int32),
         classes=classes,
+        object_class=_array((b, o), np.int32) if with_classes else None,
     )
 
 
@@ -76,7 +80,8 @@ def check_step(config: Any, kind: str) -> None:
         recipe=recipes.get_recipe(config.recipe),
     )
     rates = train.learning_rate_schedule(train.OptimizerOptions(**config.optim), 100)(0)
-    after, metrics = jax.eval_shape(step, state, abstract_batch(options), rates)
+    batch = abstract_batch(options, model_parts.text_bank_of(config) is not None)
+    after, metrics = jax.eval_shape(step, state, batch, rates)
     assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
         lambda x: (x.shape, x.dtype), state
     )

@@ -5,7 +5,6 @@ import json
 import pathlib
 import pkgutil
 
-import jax
 import pytest
 from ml_collections import ConfigDict
 
@@ -90,17 +89,13 @@ def test_fine_tuning_does_not_start_from_nothing_unasked(name):
         model_parts.initial_params(load(name))
 
 
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory):
-    """Programs of debug runs are kept: most configs share them."""
-    folder = tmp_path_factory.getbasetemp().parent / "compiled_debug_steps"
-    before = jax.config.values["jax_compilation_cache_dir"]
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    yield
-    jax.config.update("jax_compilation_cache_dir", before)
+# Two kinds of data, one run each; compiling them all takes minutes. `make test-slow` runs the rest,
+# and here every config's step is traced at full size and its debug mode checked.
+QUICK = ("davis_folder", "generated_nano")
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in NAMES if name not in QUICK]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*QUICK, *SLOW])
 def test_debug_run_ends_with_scores_and_an_export(name, tmp_path, compiled):
     state = running.run(load(name, "debug"), str(tmp_path))
     assert int(state.step) == 2

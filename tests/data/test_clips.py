@@ -107,6 +107,31 @@ def test_shapes_and_meaning(folders):
     assert kinds == {("videos", False), ("videos", True), ("images", False)}
 
 
+def test_classes_of_instruments_are_rows_of_a_bank_by_set(folders):
+    rows = {"videos": {"shaft": 3}, "images": {"shaft": 1, "tissue": 0}}
+    seen, sets = set(), entries(folders)
+    for entry in sets:
+        for video in entry.prepared.index.splits["train"]:
+            items = [dataclasses.replace(o, is_instrument=o.category == "shaft")
+                     for o in video.objects]  # fmt: skip
+            object.__setattr__(video, "objects", tuple(items))
+    batches = open_clips(
+        sets, batch_size=4, size=32, seed=5, process_index=0, process_count=1, classes=rows
+    )
+    for batch in take(batches, 4):
+        for row, source in enumerate(batch.sources):
+            named = batch.clips.category[row]
+            for slot, row_of_bank in enumerate(batch.clips.object_class[row]):
+                name = batches.categories[named[slot]] if named[slot] >= 0 else None
+                # Tissue has no row, whatever a bank calls it; nor has an empty slot.
+                want = rows[source.set_name]["shaft"] if name == "shaft" else -1
+                assert row_of_bank == want
+                seen.add((source.set_name, name))
+    assert {("videos", "shaft"), ("images", "tissue")} <= seen
+    with pytest.raises(ValueError, match="classes: none for the sets .'images'"):
+        opened(folders, classes={"videos": {}})
+
+
 def test_a_clip_of_8_frames_decodes_8_images_and_8_maps(tmp_path, monkeypatch):
     video = prepared.moving_square("long", 40, 512, 512)
     folder = prepared.write_set(str(tmp_path), "wide", {"train": [video]}, image_format="jpeg")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.promptable_sam2.blending import blend
+from experiments.promptable_sam2.blending import blend, parts_of_run_alone
 
 
 def _tree(value, shape=(2, 3)):
@@ -24,3 +24,15 @@ def test_what_does_not_fit_is_refused():
         blend(_tree(1.0), _tree(1.0, (3, 2)), 0.5)
     with pytest.raises(ValueError, match="--blend: the weights are not of the variant"):
         blend(_tree(1.0), {"a": _tree(1.0)["a"]}, 0.5)
+
+
+def test_parts_that_the_first_weights_lack_are_the_runs():
+    run = {**_tree(4.0), "semantic": {"token": np.ones(3)}, "long_tpos_enc": np.ones(2) / 3}
+    first = {**_tree(0.0), "long_tpos_enc": np.zeros(2)}
+    assert parts_of_run_alone(run, first) == ["semantic"]
+    found = blend(run, first, 0.5)
+    np.testing.assert_array_equal(found["semantic"]["token"], np.ones(3))
+    np.testing.assert_allclose(found["long_tpos_enc"], 1 / 6)
+    assert found["b"] == 2.0
+    with pytest.raises(ValueError, match="--blend: the weights are not of the variant"):
+        blend(first, run, 0.5)  # the run never had a token

@@ -46,3 +46,26 @@ def test_a_split_that_cannot_be_tracked_is_refused_before_training(tmp_path):
     with pytest.raises(ValueError, match="no video of split 'val' has an object and two annotated"):
         SetEvaluation(config, found, "val", SetEvaluationOptions(videos=1))
     SetEvaluation(config, found, "val", SetEvaluationOptions(videos=0))
+
+
+def test_shares_of_kinds_follow_the_masks_of_their_sets(tmp_path):
+    for name, length, count in (("videos", 9, 4), ("more", 4, 4), ("images", 1, 16)):
+        videos = [prepared.moving_square(f"{name}{i}", length, 32, 32) for i in range(count)]
+        prepared.write_set(str(tmp_path), name, {"train": videos})
+    clip = SetBatchOptions(
+        (SetOptions("videos"), SetOptions("more", weight=2.0)), weighting="sqrt_masks", batch=2
+    )
+    image = SetBatchOptions((SetOptions("images"),), kind="image", weighting="sqrt_masks", batch=4)
+    found = sources.shares_by_masks(str(tmp_path), {"clip": clip, "image": image})
+    # 36, 16 and 16 masks: roots 6, twice 4, and 4; two clips or four images a step.
+    assert found == pytest.approx({"clip": 7 / 8, "image": 1 / 8})
+    with pytest.raises(ValueError, match="need train_data.clip to mix prepared sets"):
+        sources.shares_by_masks(str(tmp_path), {"clip": BatchOptions()})
+
+
+def test_annotators_of_a_config():
+    options = SetBatchOptions((SetOptions("s"),), annotators={"raters": ["tight"], "seed": 3})
+    relabel = options.relabel()
+    assert relabel is not None and relabel.raters == ("tight",) and relabel.seed == 3
+    with pytest.raises(ValueError, match="raters: expected some of"):
+        SetBatchOptions((SetOptions("s"),), annotators={"raters": ["sloppy"]})

@@ -182,6 +182,7 @@ def test_summary_has_the_documented_keys(tmp_path, job):
         "model",
         "image_size",
         "precision",
+        "memory",
         "checkpoint_sha256",
         "versions",
     ]
@@ -193,6 +194,7 @@ def test_summary_has_the_documented_keys(tmp_path, job):
     assert (summary["compile_seconds"], summary["step_ms_p50"]) == (1.5, 15.5)
     assert 0 < summary["total_ms_p50"] <= summary["total_ms_p95"]
     assert (summary["model"], summary["image_size"], summary["precision"]) == ("nano", 256, "fp32")
+    assert summary["memory"] == {"policy": "recent", "options": {}}
     assert summary["checkpoint_sha256"] == "ab" * 32 and summary["versions"]["jax"]
 
 
@@ -259,6 +261,8 @@ def test_palette_png_as_prompts(tmp_path, job):
         ({"fps": 0}, "--fps=0: a rate from"),
         ({"fps": float("nan")}, "--fps=nan: a rate from"),
         ({"precision": "fp16"}, "--precision=fp16: one of fp32, bf16"),
+        ({"memory": "last"}, "memory 'last': expected one of recent, divemem"),
+        ({"memory_options": "delta=3"}, "memory recent, memory_options delta: not known"),
         ({"direction": "sideways"}, "--direction=sideways: one of forward, backward, both"),
         ({"model": "tiny"}, "--model=tiny needs --checkpoint=PATH .*--random_weights"),
         ({"checkpoint": "a.pt", "random_weights": True}, "contradict each other"),

@@ -216,9 +216,11 @@ def test_more_prompted_frames_than_slots(predictor, video):
     prompts = {(1, t): dict(points=[[20 + t, 20]], labels=[1]) for t in range(0, 20, 1)}
     state = start(predictor, video, prompts)
     predictor.add_new_points_or_box(state, 19, 2, **BOX)
-    before = len(predictor.programs.compiled)
+    assert len(collect(predictor.propagate_in_video(state))) == 20
+    before = set(predictor.programs.compiled)  # with what only a crowded bank needs
+    assert len({name for name, *_ in before}) == len(before)  # each once, not for every frame
     masks = collect(predictor.propagate_in_video(state))
-    assert len(masks) == 20 and len(predictor.programs.compiled) == before
+    assert len(masks) == 20 and set(predictor.programs.compiled) == before
 
 
 def test_a_live_stream_keeps_sixteen_prompted_frames_and_says_so(predictor, video, caplog):

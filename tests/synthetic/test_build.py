@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from surgjax.synthetic import build, generate_clip, generate_image
+from surgjax.synthetic.names import CATEGORIES
 
 
 def test_plan_covers_every_seed_once():
@@ -26,6 +27,10 @@ def test_shards_hold_what_the_generator_makes(tmp_path):
         np.testing.assert_array_equal(shard["images"][1], want.frames_u8[0])
         np.testing.assert_array_equal(shard["labels"][1], want.label_maps[0])
         np.testing.assert_array_equal(shard["parts"][1], want.part_maps[0])
+        named = [name for name in shard["names"][1].tolist() if name]
+        assert len(named) == len(want.object_ids) and set(named) <= set(CATEGORIES)
+        most = max(len(generate_image(seed, 64).object_ids) for seed in (11, 12))
+        assert shard["names"].shape == (2, most)
     with np.load(tmp_path / "clips_00000.npz") as shard:
         want = generate_clip(11 + build.CLIP_OFFSET, 3, 64)
         np.testing.assert_array_equal(shard["frames"][0], want.frames_u8)

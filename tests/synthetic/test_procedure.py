@@ -83,3 +83,27 @@ def test_a_site_that_likes_scissors_uses_them_more():
         return np.mean([s.tools[a.tool].kind == "scissors" for s, a in acts])
 
     assert share(CONFIG.replace(favourite_kinds=("scissors",))) > 1.5 * share(CONFIG)
+
+
+def _absences(script) -> list[int]:
+    """Lengths of the stretches, between two of work, in which a tool is out of the view."""
+    lengths = []
+    for away in (script.withdrawn > 0.9 * procedure.RESTING).T:
+        steps = np.flatnonzero(np.diff(np.pad(away, 1).astype(int)))
+        for start, stop in steps.reshape(-1, 2):
+            if start > 0 and stop < len(away):
+                lengths.append(int(stop - start))
+    return lengths
+
+
+def test_tools_of_long_clips_stay_away_for_long_and_come_back():
+    scripts = [_script(seed, 700, PRESETS["long"]) for seed in range(30)]
+    returning = [max(_absences(script), default=0) >= 100 for script in scripts]
+    assert np.mean(returning) >= 0.9
+    kinds = [[tool.kind for tool in script.tools] for script in scripts]
+    assert np.mean([len(set(names)) < len(names) for names in kinds]) >= 0.75  # a kind twice
+    # Without the long rests tools come back from a new phase only.
+    config = PRESETS["long"].replace(p_long_rest=0.0)
+    short = [_script(seed, 700, config) for seed in range(30)]
+    count = sum(length >= 100 for script in scripts for length in _absences(script))
+    assert count > 1.5 * sum(length >= 100 for script in short for length in _absences(script))

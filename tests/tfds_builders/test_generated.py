@@ -94,3 +94,14 @@ def test_the_size_is_the_configs(tmp_path):
     config = with_side(GeneratedConfig(name="x", videos=(1, 0, 0), num_frames=2, size=64), 32)
     with pytest.raises(ValueError, match="--side: generated frames have the size"):
         Builder(data_dir=str(tmp_path), config=config).find(tmp_path)
+
+
+def test_test_videos_of_the_long_config_are_longer_and_ten_frames_a_second():
+    builder_config = next(c for c in Builder.BUILDER_CONFIGS if c.name == "long")
+    builder = Builder.__new__(Builder)
+    builder._builder_config = builder_config
+    videos = builder.find(None)
+    lengths = {v.split: len(v.frames) for v in videos}
+    assert lengths == {"train": 300, "val": 300, "test": 700}
+    assert {v.fps for v in videos} == {10.0} and videos[0].frames[10].time_s == 1.0
+    assert all(v.video_id.startswith("long_") for v in videos)

@@ -42,6 +42,16 @@ def test_true_distances_and_time_rows_with_a_gap():
     np.testing.assert_array_equal(far.time_index, [[6, 5]] * 2)  # no row beyond the sixth
 
 
+def test_pointers_of_tracked_frames_seem_fifteen_away_at_most():
+    # A hybrid clip: conditioning frame, two from far back, then a run; and the same backwards.
+    got = read(filled([0, 40, 90], [True, False, False]), 120)
+    np.testing.assert_array_equal(got.pointer_distance, [[120, 15, 15]] * 2)
+    ahead = read(filled([200, 140, 121], [True, False, False]), 120)
+    np.testing.assert_array_equal(ahead.pointer_distance, [[-80, -15, -1]] * 2)
+    either = filled([0, 40], [True, jnp.array([True, False])])  # corrected in one row alone
+    np.testing.assert_array_equal(read(either, 120).pointer_distance, [[120, 80], [120, 15]])
+
+
 def test_conditioning_frames_ahead_have_negative_distances():
     got = read(filled([0, 40, 9], [True, True, False]), 11)
     np.testing.assert_array_equal(got.pointer_distance, [[11, -29, 2]] * 2)
@@ -93,3 +103,40 @@ def test_features_of_another_shape_are_refused():
             memory, jnp.ones((ROWS, 1, CONFIG.memory_dim)), pointer, jnp.zeros(ROWS, jnp.int32),
             jnp.zeros(ROWS, bool), CONFIG,
         )  # fmt: skip
+
+
+def hybrid(config, places, long, conditioning=(0,), keep=3):
+    """One conditioning frame, long-range frames, a run; marked by the number of the visit."""
+    memory = clip_memory.init_clip_memory(config, ROWS, TOKENS, len(places), keep)
+    for visit, place in enumerate(places):
+        features = jnp.full((ROWS, TOKENS, config.memory_dim), float(visit))
+        pointer = jnp.full((ROWS, config.hidden_dim), float(visit))
+        kept = jnp.full(ROWS, visit in conditioning)
+        now, is_long = jnp.full(ROWS, place), jnp.full(ROWS, visit in long)
+        memory = clip_memory.write(memory, features, pointer, now, kept, config, is_long)
+    return memory
+
+
+@pytest.mark.parametrize(("own", "row"), [(False, 6), (True, 7)])
+def test_long_range_frames_have_a_row_of_their_own_outside_the_short_window(own, row):
+    config = CONFIG.replace(long_memory_embedding=own)
+    memory = hybrid(config, [0, 20, 40, 100, 101], long=(1, 2))
+    got = clip_memory.read(memory, jnp.full(ROWS, 102), config)
+    np.testing.assert_array_equal(got.time_index, [[6, row, row, 1, 0]] * 2)
+    # Six frames back it is a recent one, as where a policy reads it at inference.
+    near = clip_memory.read(hybrid(config, [0, 20, 40], (1, 2)), jnp.full(ROWS, 46), config)
+    np.testing.assert_array_equal(near.time_index, [[6, row, 5]] * 2)
+    past = clip_memory.read(hybrid(config, [0, 20, 40], (1, 2)), jnp.full(ROWS, 47), config)
+    np.testing.assert_array_equal(past.time_index, [[6, row, row]] * 2)
+
+
+def test_long_range_frames_stay_when_the_short_window_moves_on():
+    memory = hybrid(CONFIG, [0, 20, 40, *range(100, 110)], long=(1, 2))
+    assert memory.features.shape[1] == 3 + 6
+    assert sorted(memory.visit[0].tolist()) == [0, 1, 2, *range(7, 13)]
+
+
+def test_a_corrected_long_range_frame_is_a_conditioning_one():
+    memory = hybrid(CONFIG, [0, 20, 40], long=(1, 2), conditioning=(0, 1))
+    assert memory.long[0].tolist()[:3] == [False, False, True]
+    assert memory.conditioning[0].tolist()[:3] == [True, True, False]

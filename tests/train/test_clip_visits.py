@@ -4,6 +4,8 @@ The model is a stand-in that writes down what it is asked, so that a step runs w
 network: features of a frame are its pixel value, an answer is a mask that follows no prompt.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -264,3 +266,23 @@ def test_label_maps_and_masks_of_the_same_clip_give_the_same_loss():
     _, ours, _ = loss_of(clip_batch([True] * 3), options)
     _, theirs, _ = loss_of(batch(3), options)
     assert float(ours) == pytest.approx(float(theirs), rel=1e-6)
+
+
+@pytest.mark.parametrize(("memory", "rows"), [("recent", [6, 5, 5, 0]), ("hybrid", [6, 6, 6, 0])])
+def test_long_range_frames_are_read_as_such_on_request(memory, rows):
+    """Frames 1 and 2 of five lie far back; the last frame reads them all, the others first."""
+    data = dataclasses.replace(
+        clip_batch([True] * 5),
+        is_long=np.array([[False, True, True, False, False]]),
+        frame_index=np.array([[0, 30, 50, 90, 91]]),
+    )
+    model, _, _ = loss_of(data, PromptOptions(loss_size=16, memory=memory))
+    last = model.reads[-1]
+    assert int(last.count[0]) == 4
+    assert last.time_index[0, :4].tolist() == rows
+    assert [read.count[0] for read in model.reads] == [1, 2, 3, 4]
+
+
+def test_memories_of_a_step_that_are_not_known_are_named():
+    with pytest.raises(ValueError, match="memory: one of .*found 'divemem' and 2"):
+        PromptOptions(memory="divemem")

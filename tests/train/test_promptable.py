@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from surgjax.losses import ArlOptions, LossWeights
 from surgjax.models import sam2, variants
 from surgjax.prompts.simulated_prompts import no_prompts
 from surgjax.structs import DecoderOutput
@@ -115,6 +116,28 @@ def test_unknown_pixels_have_no_part_in_the_loss_and_the_mean_is_over_the_others
     )[1]  # fmt: skip
     for name in ("focal", "dice", "iou", "object_score"):
         assert float(parts[name]) == pytest.approx(float(half[name]), rel=1e-5), name
+
+
+def test_soft_labels_of_a_config_reach_the_focal_part_alone():
+    soft = PromptOptions(loss_size=16, weights=LossWeights(arl=ArlOptions(sigma=32.0)))  # 1 px
+    hard = PromptOptions(loss_size=16)
+    output, rng, rule = _decoded(), np.random.default_rng(1), jnp.array([True, False, True])
+    masks = jnp.asarray(rng.random((3, 16, 16)) < 0.4)
+    known = jnp.ones((3, 16, 16), bool).at[:, :, 8:].set(False)
+
+    def parts(options, logits=output.mask_logits, masks=masks, known=known):
+        truth = FrameTruth(masks & known, known, jnp.ones(3))
+        seen = output.replace(mask_logits=logits)
+        return prompted_frame.decoder_loss(seen, truth, rule, options)[1]
+
+    one, other = parts(soft), parts(hard)
+    assert float(one["object_score"]) == float(other["object_score"])
+    assert abs(float(one["focal"]) - float(other["focal"])) > 1e-3
+    # What is unknown has no say: neither logits there nor, through the softening, masks.
+    same = parts(soft, output.mask_logits.at[..., 8:].set(7.0), masks.at[..., 8:].set(True))
+    assert float(same["focal"]) == pytest.approx(float(one["focal"]), rel=1e-6)
+    alone = dataclasses.replace(soft, loss_size=16, weights=LossWeights(arl=ArlOptions(0.0)))
+    assert float(parts(alone)["focal"]) == float(other["focal"])
 
 
 @pytest.mark.parametrize("size", [8, 16])

@@ -45,6 +45,32 @@ def test_parts_and_components_are_objects_of_images_only():
     assert len(draw_objects(np.random.default_rng(0), labels[0], parts[0], 8, whole=True)) == 2
 
 
+def test_slots_know_their_row_of_the_bank(tmp_path):
+    _write(tmp_path, "image")
+    with np.load(tmp_path / "images_00000.npz") as found:
+        arrays = dict(found)
+    rows = {"grasper": 0, "hook": 4}
+    with pytest.raises(ValueError, match="keys .'names'. are missing"):
+        ShardFolder([tmp_path], "image", classes=rows)
+    names = np.array([["hook", "liver"], ["grasper", ""]])
+    np.savez(tmp_path / "images_00000.npz", **{**arrays, "names": names})
+    shards = ShardFolder([tmp_path], "image", classes=rows)
+    options = BatchOptions(size=SIDE, batch=3, objects=6)
+    found = scene_batches.scene_batch(shards, options, 1, 0).arrays
+    assert found.object_class.shape == (3, 6) and found.object_class.dtype == np.int32
+    assert set(found.object_class.ravel().tolist()) == {-1, 0, 4}
+    # The same scenes with and without classes.
+    plain = scene_batches.scene_batch(ShardFolder([tmp_path], "image"), options, 1, 0).arrays
+    assert plain.object_class is None
+    np.testing.assert_array_equal(plain.masks, found.masks)
+
+
+def test_parts_have_no_class():
+    chosen = [(1, None, None), (2, None, np.ones(3)), (1, 3, None)]
+    found = scene_batches.slot_classes(np.array([7, 8], np.int32), chosen, 5)
+    assert found.tolist() == [7, 8, -1, 7, 8]
+
+
 def test_masks_follow_the_pixels(tmp_path):
     shards = _write(tmp_path, "image")
     rng = np.random.default_rng(1)

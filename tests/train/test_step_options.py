@@ -141,3 +141,25 @@ def test_a_step_of_a_model_that_drops_paths_and_memory():
 
 def test_variants_keep_everything_and_drop_nothing_by_default():
     assert all(not c.remat and c.drop_path_rate == 0 for c in variants.VARIANTS.values())
+
+
+@pytest.mark.slow
+def test_the_embedding_of_long_memories_learns_from_long_range_frames_alone():
+    """Frame 1 of three lies 20 frames back where frame 2 reads it; one program for both cases."""
+    config = CONFIG.replace(long_memory_embedding=True)
+    params = weights() | {"long_tpos_enc": weights()["maskmem_tpos_enc"][-1:]}
+    model, batch = sam2.Sam2(config), scene_batch(3, (0, 20, 40), 1)
+    options = PromptOptions(loss_size=16, memory="hybrid")
+    clips = promptable.training_clips(batch)
+
+    def loss(embedding, is_long):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(promptable, "training_clips", lambda _: clips.replace(is_long=is_long))
+            changed = params | {"long_tpos_enc": embedding}
+            return promptable.clip_loss(model, changed, batch, jax.random.key(0), options)[0]
+
+    gradient = jax.jit(jax.grad(loss))
+    second = np.broadcast_to(np.arange(3) == 1, clips.is_long.shape)
+    embedding = params["long_tpos_enc"]
+    assert float(jnp.abs(gradient(embedding, jnp.asarray(second))).sum()) > 0
+    assert float(jnp.abs(gradient(embedding, jnp.zeros_like(second))).sum()) == 0

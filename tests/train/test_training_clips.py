@@ -32,6 +32,20 @@ def clip_batch(annotated=((True, False, True), (True, True, True))):
     )
 
 
+def test_long_range_frames_stay_marked_in_the_order_of_the_visits():
+    batch = clip_batch()
+    marked = np.array([[False, True, False], [False, False, True]])
+    clips = training_clips(batch.replace(is_long=marked))
+    np.testing.assert_array_equal(clips.is_long, marked)
+    turned = clips.visited(np.array([[0, 2, 1], [0, 1, 2]]))
+    assert np.asarray(turned.is_long).tolist() == [[False, False, True]] * 2
+    masks = np.zeros((2, FRAMES, OBJECTS, SIDE, SIDE), bool)
+    frames = np.zeros((2, FRAMES, SIDE, SIDE, 3), np.uint8)
+    index = np.tile(np.arange(FRAMES, dtype=np.int32), (2, 1))
+    scenes = training_clips(SceneBatch(frames, masks, np.ones((2, OBJECTS), bool), index))
+    assert not np.asarray(scenes.is_long).any() and scenes.is_long.shape == (2, FRAMES)
+
+
 def test_label_maps_become_masks_and_unknown_pixels():
     clips = training_clips(clip_batch())
     assert clips.objects == OBJECTS and clips.masks.shape == (2, FRAMES, OBJECTS, SIDE, SIDE)

@@ -13,13 +13,19 @@ from tfds_builders.endoscapes2023.annotations import IGNORE, NAMES
 from tfds_builders.kit import fake, shapes
 from tfds_builders.kit.fake import Break, FakeFrame, FakeVideo
 
-VIDEOS = {"4": ("train", True), "7": ("train", False), "126": ("val", True), "165": ("test", True)}
+VIDEOS = {
+    "4": ("train", True),
+    "7": ("train", False),
+    "126": ("val", True),
+    "165": ("test", True),
+    "9": ("train", True),
+}
 FRAMES = 5
 CATEGORY_NAMES = [name.replace(" ", "_") for name in NAMES]
 
 
 def make(root: Path, seed: int = 0) -> list[FakeVideo]:
-    """Four videos: masks on frames 0 and 3 of those in Seg50, boxes there, CVS on 0, 2, 4."""
+    """Five videos: masks on frames 0 and 3 of those in Seg50, boxes there, CVS on 0, 2, 4."""
     videos: dict[str, FakeVideo] = {}
     # images with boxes, boxes, images with CVS, images with masks
     files = {split: ([], [], [], []) for split in ("train", "val", "test")}

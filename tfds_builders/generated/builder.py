@@ -30,7 +30,6 @@ from tfds_builders.kit.builder import MaskBuilder, SurgicalConfig, instructions
 FLOW_UNKNOWN = np.iinfo(np.int16).min
 FLOW_UNIT, DEPTH_UNIT = 1 / 64, 1 / 100
 _FIRST_SEED = {"train": 2_000_000, "val": 4_000_000, "test": HELD_OUT + 3_000_000}
-_FPS = 25.0
 _F = tfds.features
 
 
@@ -41,6 +40,8 @@ class GeneratedConfig(SurgicalConfig):
     preset: str = "surgery"
     videos: tuple[int, int, int]  # train, val, test
     num_frames: int
+    test_frames: int = 0  # of a test video; 0: as many as of the others
+    fps: float = 25.0
     size: int
     sites: int = 0  # videos take turns at so many hospitals; 0: none has a style of its own
     all_truth: bool = False  # depth, flow and the raters' masks as well
@@ -61,6 +62,16 @@ class Builder(MaskBuilder):
         GeneratedConfig(name="large", videos=(2000, 100, 100), num_frames=64, size=512),
         GeneratedConfig(name="sites", videos=(240, 24, 24), num_frames=16, size=256, sites=6),
         GeneratedConfig(name="truth", videos=(24, 4, 4), num_frames=16, size=256, all_truth=True),
+        GeneratedConfig(
+            name="long",
+            preset="long",
+            videos=(120, 6, 24),
+            num_frames=300,
+            test_frames=700,
+            fps=10.0,
+            size=256,
+        ),
+        GeneratedConfig(name="tiny", videos=(2, 1, 1), num_frames=12, size=64),
     ]
 
     def layout(self) -> str:
@@ -96,17 +107,20 @@ class Builder(MaskBuilder):
         config = self._config
         videos = []
         for split, count in zip(_FIRST_SEED, config.videos, strict=True):
+            length = config.num_frames
+            if split == "test" and config.test_frames:
+                length = config.test_frames
             for number in range(count):
                 seed = _FIRST_SEED[split] + number
                 frames = tuple(
-                    Frame(f"{seed}/{t:05d}", f"{t:05d}", time_s=t / _FPS)
-                    for t in range(config.num_frames)
+                    Frame(f"{seed}/{t:05d}", f"{t:05d}", time_s=t / config.fps)
+                    for t in range(length)
                 )
                 site = number % config.sites if config.sites else -1
                 name = f"{config.preset}_{seed}"
                 patient = name if site < 0 else f"site{site}_{seed}"
                 note = (seed, site)
-                videos.append(Video(name, split, frames, "generated", patient, _FPS, note))
+                videos.append(Video(name, split, frames, "generated", patient, config.fps, note))
         return videos
 
     def named_splits(self, videos: list[Video]) -> dict[str, dict[str, str]]:
@@ -122,7 +136,7 @@ class Builder(MaskBuilder):
         scene = PRESETS[config.preset]
         scene = scene if site < 0 else site_config(scene, site)
         truth = ("depth", "flow") if config.all_truth else ()
-        clip = generate_clip(seed, config.num_frames, config.size, scene, truth)
+        clip = generate_clip(seed, len(video.frames), config.size, scene, truth)
         for t, frame in enumerate(video.frames):
             picture = clip.frames_u8[t, ..., ::-1]
             data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from surgjax.models.variants import Sam2Config
+from surgjax.models.variants import TEXT_DIM, Sam2Config
 
 _SAME: tuple[int, ...] = ()
 _LINEAR = (1, 0)
@@ -86,6 +86,7 @@ def table(config: Sam2Config) -> tuple[Row, ...]:
         *_memory_encoder(config),
         *_prompt_encoder(config),
         *_mask_decoder(config),
+        *_semantic(config),
     )
     return rows
 
@@ -155,6 +156,8 @@ def _top_level(c: Sam2Config) -> Iterator[Row]:
     yield from _array(
         "maskmem_tpos_enc", "memory_temporal_positional_encoding", c.num_maskmem, 1, 1, m
     )
+    if c.long_memory_embedding:  # ours: no published file has it
+        yield from _array("long_tpos_enc", "long_memory_temporal_encoding", 1, 1, 1, m)
     yield from _array("no_mem_embed", "no_memory_embedding", 1, 1, d)
     yield from _array("no_mem_pos_enc", "no_memory_positional_encoding", 1, 1, d)
     yield from _array("no_obj_ptr", "no_object_pointer", 1, d)
@@ -279,6 +282,29 @@ def _mask_decoder(c: Sam2Config) -> Iterator[Row]:
         yield from _mlp3(f"{ours}.{name}", f"{hf}.{name}", d, d // 8)
     for name, width in (("iou_prediction_head", 4), ("pred_obj_score_head", 1)):
         yield from _mlp3(f"{ours}.{name}", f"{hf}.{name}", d, width)
+
+
+SEMANTIC_PREFIX = "sam2s."  # no official file and none of Hugging Face has such names
+
+
+def _semantic(c: Sam2Config) -> Iterator[Row]:
+    """The semantic token and its head, which are ours."""
+    if not c.semantic_token:
+        return
+    d = c.hidden_dim
+    rows: list[tuple[str, str, tuple[int, ...], tuple[int, ...]]] = [
+        ("token", "token", (1, d), _SAME),
+        ("temperature", "temperature", (1,), _SAME),
+        ("norm.weight", "norm.scale", (d,), _SAME),
+        ("norm.bias", "norm.bias", (d,), _SAME),
+    ]
+    for i, width in enumerate((d, TEXT_DIM)):
+        layer = f"mlp.layers.{i}"
+        rows.append((f"{layer}.weight", f"{layer}.kernel", (width, d), _LINEAR))
+        rows.append((f"{layer}.bias", f"{layer}.bias", (width,), _SAME))
+    for name, leaf, shape, permutation in rows:
+        key = SEMANTIC_PREFIX + name
+        yield Row(key, key, params_path(f"semantic.{leaf}"), shape, permutation)
 
 
 def _two_way_block(c: Sam2Config, ours: str, hf: str) -> Iterator[Row]:

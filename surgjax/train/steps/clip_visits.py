@@ -30,6 +30,7 @@ from surgjax.train.steps import clip_memory
 from surgjax.train.steps.clip_memory import ClipMemory
 from surgjax.train.steps.prompt_options import PromptOptions
 from surgjax.train.steps.prompted_frame import choose_rows, prompted_frame
+from surgjax.train.steps.semantic_learning import SemanticTruth
 from surgjax.train.steps.step_metrics import VisitLog, joined, log_of
 from surgjax.train.steps.training_clips import FrameTruth, TrainingClips, per_object
 
@@ -44,6 +45,7 @@ class Visit(flax.struct.PyTreeNode):
     features: ImageFeatures  # [B, ...]
     truth: FrameTruth
     place: Array  # [R] int32, frames travelled
+    is_long: Array  # [R] bool, a long-range frame of hybrid sampling
     is_conditioning: Array  # [] bool
     is_box: Array  # [R] bool
     corrected: Array  # [R] bool
@@ -68,6 +70,7 @@ def all_visits(
         features=jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), features),
         truth=clips.truths(),
         place=plan.per_row(jnp.asarray(clips.travelled)).T,
+        is_long=plan.per_row(jnp.asarray(clips.is_long)).T,
         is_conditioning=number < plan.conditioning[0].sum(),
         is_box=is_box,
         corrected=corrected,
@@ -77,7 +80,13 @@ def all_visits(
 
 
 def visit_all(
-    model: Any, variables: Any, key: Array, visits: Visit, objects: int, options: PromptOptions
+    model: Any,
+    variables: Any,
+    key: Array,
+    visits: Visit,
+    objects: int,
+    options: PromptOptions,
+    semantic: SemanticTruth | None = None,
 ) -> VisitLog:
     """Scans over the visits with a memory of fixed size; the log of every visit, V leading.
 
@@ -90,7 +99,7 @@ def visit_all(
     memory = clip_memory.init_clip_memory(
         model.config, rows, tokens, frames - 1, options.remembered_conditioning
     )
-    step = Stepper(model, variables, key, objects, options)
+    step = Stepper(model, variables, key, objects, options, semantic)
     if options.conditioning_frames > 1 or options.remat != "none":
         return lax.scan(rematerialise(step.any, options.remat, in_scan=True), memory, visits)[1]
     first, rest = (jax.tree.map(lambda x, s=s: x[s], visits) for s in (0, slice(1, None)))
@@ -108,6 +117,7 @@ class Stepper:
     key: Array
     objects: int
     options: PromptOptions
+    semantic: SemanticTruth | None = None
 
     def prompted(self, memory: ClipMemory, visit: Visit) -> tuple[ClipMemory, VisitLog]:
         """A conditioning frame that is not the last of its clip."""
@@ -144,7 +154,11 @@ class Stepper:
         output = self._remembered(visit, features, frame.output, is_given, is_prompted)
         keeps = visit.corrected & may_correct | visit.is_conditioning
         memory = self._write(memory, visit, features.s16, output, keeps, is_given, is_prompted)
-        return memory, log_of(frame, visit.truth)
+        log = log_of(frame, visit.truth)
+        if self.semantic is not None:
+            terms = self.semantic.terms(self.model, self.variables, output, visit.truth)
+            log = log.replace(semantic=terms)
+        return memory, log
 
     def _apply(self, *args, method: str, rngs: dict[str, Array] | None = None) -> Any:
         if rngs is None:
@@ -222,8 +236,9 @@ class Stepper:
 
         is_last = False if is_prompted else None  # a clip has a second frame
         features = _branch(is_last, visit.is_last, skip, encode)
+        is_long = visit.is_long if self.options.memory == "hybrid" else None
         return clip_memory.write(
-            memory, features, output.pointer, visit.place, keeps, self.model.config
+            memory, features, output.pointer, visit.place, keeps, self.model.config, is_long
         )
 
 

@@ -15,6 +15,7 @@ from surgjax.prompts.schedule import ScheduleOptions
 from surgjax.prompts.simulated_prompts import CORRECTIONS_START
 
 SAMPLINGS = ("uniform", "center")
+MEMORIES = ("recent", "hybrid")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +40,9 @@ class PromptOptions:
     loss_size: int = 128  # pixels, square
     weights: LossWeights = LossWeights()
     auxiliary_weight: float = 0.0  # of the dense loss on the encoder
+    memory: str = "recent"  # or "hybrid": long-range frames of a clip are kept for long
+    long_frames: int = 2  # of a clip, at most, under "hybrid"
+    semantic_weight: float = 0.0  # of the loss of semantic tokens; SAM2S's recipe here: 0.1
     memory_dropout: bool = False  # of the memory attention, at the model's rate
     remat: str = "none"  # what a frame's backward pass computes anew, see layers.rematerialisation
 
@@ -48,11 +52,20 @@ class PromptOptions:
                 f"correction_sampling: one of {SAMPLINGS} expected, "
                 f"found {self.correction_sampling!r}."
             )
+        if self.memory not in MEMORIES or self.long_frames < 1:
+            raise ValueError(
+                f"memory: one of {MEMORIES} expected, and long_frames of 1 or more; found "
+                f"{self.memory!r} and {self.long_frames}."
+            )
         check_policy(self.remat)
         if self.loss_size < 1 or not self.mask_prompt_limit > 0:
             raise ValueError(
                 "loss_size of 1 or more and mask_prompt_limit above 0 expected, found "
                 f"{self.loss_size} and {self.mask_prompt_limit}."
+            )
+        if not self.semantic_weight >= 0:
+            raise ValueError(
+                f"semantic_weight of 0 or more expected, found {self.semantic_weight}."
             )
         self.schedule()  # which checks its own values
 
@@ -64,7 +77,8 @@ class PromptOptions:
     @property
     def remembered_conditioning(self) -> int:
         """Frames that a row's memory keeps throughout, at most."""
-        return self.corrected_frames if self.corrections else self.conditioning_frames
+        prompted = self.corrected_frames if self.corrections else self.conditioning_frames
+        return prompted + (self.long_frames if self.memory == "hybrid" else 0)
 
     def schedule(self) -> ScheduleOptions:
         return ScheduleOptions(

@@ -23,6 +23,7 @@ from surgjax.train import auxiliary_head
 from surgjax.train.steps.clip_visits import all_visits, visit_all
 from surgjax.train.steps.prompt_options import PromptOptions
 from surgjax.train.steps.prompted_frame import prompted_frame
+from surgjax.train.steps.semantic_learning import semantic_loss, semantic_truth
 from surgjax.train.steps.step_metrics import (
     VisitLog,
     log_of,
@@ -59,10 +60,19 @@ def encode(model: Any, variables: Any, frames_u8: Array, key: Array) -> ImageFea
 
 
 def image_loss(
-    model: Any, params: Any, batch: ClipBatch | SceneBatch, key: Array, options: PromptOptions
+    model: Any,
+    params: Any,
+    batch: ClipBatch | SceneBatch,
+    key: Array,
+    options: PromptOptions,
+    text: Array | None = None,
 ) -> tuple[Array, dict[str, Array]]:
-    """Loss per object of prompted single images: only frame 0 of the batch is used."""
+    """Loss per object of prompted single images: only frame 0 of the batch is used.
+
+    text [K, 512]: unit vectors of a bank, for `semantic_weight`.
+    """
     variables, clips = {"params": params}, training_clips(batch).first(1)
+    asked = semantic_truth(model, clips, text, options)
     features = encode(model, variables, clips.frames_u8[:, 0], key)
     truth = jax.tree.map(lambda x: x[0], clips.truths())
     schedule_key, prompt_key, click_key = jax.random.split(key, 3)
@@ -78,13 +88,15 @@ def image_loss(
         frame = prompted_frame(
             model, variables, click_key, rows, s16, truth, prompts, corrected, options
         )
-        return log_of(frame, truth)
+        terms = None if asked is None else asked.terms(model, variables, frame.output, truth)
+        return log_of(frame, truth).replace(semantic=terms)
 
     log = rematerialise(answer, options.remat)(features)
     count = jnp.maximum(truth.weights.sum(), 1.0)
     dense, dense_metrics = _dense_loss(params, features, clips, options)
-    metrics = prompt_metrics(log, is_box, corrected, count) | dense_metrics
-    return log.loss / count + options.auxiliary_weight * dense, metrics
+    semantic, semantic_metrics = semantic_loss(log.semantic, options)
+    metrics = prompt_metrics(log, is_box, corrected, count) | dense_metrics | semantic_metrics
+    return log.loss / count + options.auxiliary_weight * dense + semantic, metrics
 
 
 def _dense_loss(
@@ -110,13 +122,20 @@ def dense_loss(
 
 
 def clip_loss(
-    model: Any, params: Any, batch: ClipBatch | SceneBatch, key: Array, options: PromptOptions
+    model: Any,
+    params: Any,
+    batch: ClipBatch | SceneBatch,
+    key: Array,
+    options: PromptOptions,
+    text: Array | None = None,
 ) -> tuple[Array, dict[str, Array]]:
     """Loss per object of clips: some frames prompted, the others tracked with memory.
 
-    It is the mean over the annotated frames, or their sum (`options.sum_frames`).
+    It is the mean over the annotated frames, or their sum (`options.sum_frames`). text [K, 512]:
+    unit vectors of a bank, for `semantic_weight`, whose loss is a mean over visible instruments.
     """
     variables, clips = {"params": params}, training_clips(batch)
+    asked = semantic_truth(model, clips, text, options)
     count, frames, objects, side, _ = clips.masks.shape
     if frames < 2:
         raise ValueError(f"a clip needs at least 2 frames, found {frames}.")
@@ -130,11 +149,12 @@ def clip_loss(
     dense, dense_metrics = _dense_loss(params, features, clips, options)
     features = jax.tree.map(lambda x: x.reshape(count, frames, *x.shape[1:]), features)
     visits = all_visits(clips, features, plan, order)
-    logs = visit_all(model, variables, visit_key, visits, objects, options)
+    logs = visit_all(model, variables, visit_key, visits, objects, options, asked)
     weights = visits.truth.weights
     rows = jnp.maximum(clips.row_weights.sum(), 1.0)
     first = jax.tree.map(lambda x: x[0], (logs, visits.is_box, visits.corrected))
     metrics = prompt_metrics(first[0], first[1], first[2] if options.corrections else None, rows)
     metrics |= tracked_metrics(logs, weights, ~visits.is_conditioning) | dense_metrics
+    semantic, semantic_metrics = semantic_loss(logs.semantic, options)
     loss = logs.loss.sum() / (rows if options.sum_frames else jnp.maximum(weights.sum(), 1.0))
-    return loss + options.auxiliary_weight * dense, metrics
+    return loss + options.auxiliary_weight * dense + semantic, metrics | semantic_metrics

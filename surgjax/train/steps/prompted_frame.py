@@ -58,7 +58,7 @@ def decoder_loss(
     if known is not None:
         # Agreed upon, an unknown pixel adds nothing to any of the three sums of a mask.
         small, logits = small & known, jnp.where(known[:, None], logits, -CERTAIN)
-    terms = mask_terms(logits, output.ious, small.astype(jnp.float32), options.weights)
+    terms = mask_terms(logits, output.ious, small.astype(jnp.float32), options.weights, known)
     if known is not None:  # and then the mean over pixels is one over the known ones
         counted = jnp.maximum(known.sum((-2, -1)), 1).astype(jnp.float32)
         terms = dataclasses.replace(terms, focal=terms.focal * (size * size / counted)[:, None])

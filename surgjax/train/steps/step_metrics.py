@@ -11,6 +11,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from surgjax.losses import SemanticTerms
 from surgjax.structs import Array
 from surgjax.train.steps.prompted_frame import PromptedFrame, row_ious
 from surgjax.train.steps.training_clips import FrameTruth
@@ -25,6 +26,7 @@ class VisitLog(flax.struct.PyTreeNode):
     first_iou: Array  # [R]
     last_iou: Array  # [R], after corrections
     present: Array  # [R]: weight of a row in a mean of IoUs
+    semantic: SemanticTerms | None = None  # see `semantic_learning`
 
 
 def log_of(frame: PromptedFrame, truth: FrameTruth) -> VisitLog:

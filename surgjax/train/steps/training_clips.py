@@ -30,6 +30,7 @@ class SceneBatch:
     valid: Array  # [B, O] bool
     frame_index: Array  # [B, T] int32, ascending in the direction of travel
     classes: Array | None = None  # [B, T, S, S] uint8, see `train.auxiliary_head`
+    object_class: Array | None = None  # [B, O] int32: row of a text bank, -1 without one
 
 
 class FrameTruth(flax.struct.PyTreeNode):
@@ -52,7 +53,9 @@ class TrainingClips(flax.struct.PyTreeNode):
     valid: Array  # [B, O] bool: the slot holds an object
     annotated: Array  # [B, T] bool: a frame without annotation has no loss
     travelled: Array  # [B, T] int32, 0 for the first frame, never descending
+    is_long: Array  # [B, T] bool: long-range frames of clips of hybrid sampling
     classes: Array | None  # [B, T, S, S] uint8, see `train.auxiliary_head`
+    object_class: Array | None = None  # [B, O] int32: row of a text bank, -1 without one
 
     @property
     def objects(self) -> int:
@@ -80,7 +83,8 @@ class TrainingClips(flax.struct.PyTreeNode):
 
     def _with_frames(self, change: Callable[[Array], Array]) -> "TrainingClips":
         """Every array that has a T axis, changed."""
-        return jax.tree.map(change, self.replace(valid=None)).replace(valid=self.valid)
+        framed = jax.tree.map(change, self.replace(valid=None, object_class=None))
+        return framed.replace(valid=self.valid, object_class=self.object_class)
 
     def truths(self) -> FrameTruth:
         """The truth of all frames, T leading: what a scan over the frames takes."""
@@ -114,7 +118,7 @@ def batch_from_arrays(arrays: Mapping[str, Any]) -> ClipBatch | SceneBatch:
     """The batch whose fields are `arrays`, as a failed step keeps them; ValueError if none fits."""
     for kind in (SceneBatch, ClipBatch):
         names = {field.name for field in dataclasses.fields(kind)}
-        optional = {"classes"} & names
+        optional = {"classes", "object_class"} & names
         if names - optional <= set(arrays) <= names:
             return kind(**arrays)
     raise ValueError(f"arrays of a SceneBatch or a ClipBatch expected, found {sorted(arrays)}.")
@@ -139,7 +143,9 @@ def _from_scenes(batch: SceneBatch) -> TrainingClips:
         valid=batch.valid,
         annotated=jnp.ones(batch.masks.shape[:2], bool),
         travelled=jnp.abs(index - index[:, :1]).astype(jnp.int32),
+        is_long=jnp.zeros(batch.masks.shape[:2], bool),
         classes=batch.classes,
+        object_class=batch.object_class,
     )
 
 
@@ -154,7 +160,9 @@ def _from_clips(batch: ClipBatch) -> TrainingClips:
         valid=batch.object_valid,
         annotated=batch.is_annotated,
         travelled=jnp.asarray(batch.frame_index),
+        is_long=batch.is_long,
         classes=None,
+        object_class=batch.object_class,
     )
 
 

@@ -48,11 +48,13 @@ def test_the_small_config_holds_the_frames_with_masks(tmp_path):
     assert status == 0, text
     folder = reading.version_folder(tmp_path / "data", "endoscapes2023")
     table, records, _ = reading.read(folder)
-    assert {name: len(found) for name, found in records.items()} == {"4": 2, "126": 2, "165": 2}
+    counts = {name: len(found) for name, found in records.items()}
+    assert counts == {"4": 2, "9": 2, "126": 2, "165": 2}
     assert table.named == {
-        "train_seg50": ("4",),
+        "train_seg50": ("4", "9"),
         "val_seg50": ("126",),
         "test_seg50": ("165",),
+        "train_global": ("9",),
         "val_global": ("4", "126"),  # video 4 is operation 71 of Cholec80
         "test_global": ("165",),
     }

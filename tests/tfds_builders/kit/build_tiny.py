@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 
 from tfds_builders.generated.builder import Builder, GeneratedConfig
 
-CONFIG = GeneratedConfig(name="tiny", preset="wide", videos=(8, 2, 2), num_frames=8, size=96)
+CONFIG = GeneratedConfig(name="twelve", preset="wide", videos=(8, 2, 2), num_frames=8, size=96)
 
 
 def make(data_dir: str, jobs: int = 1, say=None, config: GeneratedConfig = CONFIG):

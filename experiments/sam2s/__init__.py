@@ -1,0 +1,1 @@
+"""SAM2S: long-term tracking in surgical video."""

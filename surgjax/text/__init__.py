@@ -1,0 +1,1 @@
+"""Text: CLIP's tokenizer and text tower, the names of surgical classes, the text bank."""
