@@ -30,7 +30,9 @@ class ClipSampler:
 
     kind: `consecutive` runs; `strided` runs with one stride per clip, drawn from `strides`;
     `hybrid`: a conditioning frame, `num_long` frames from far back, a run of what is left
-    (`num_short`).
+    (`num_short`). Its long-range frames lie anywhere between the two, with `seen_long` where the
+    object is seen, as a memory's gate keeps them at inference. The run shows the object in some of
+    its frames; with probability `p_absent` in none, where the object is away after it was seen.
     short: a video with fewer than `frames` frames is played to and fro ("bounce"; an image is then
     T times the same frame), or left out ("skip").
     annotated_only: frames without annotation do not count as frames of the video, as SAM 2 does it
@@ -42,6 +44,8 @@ class ClipSampler:
     objects: int = 3
     strides: tuple[int, int] = (1, 1)  # smallest and largest, inclusive; of `strided`
     num_long: int = 2  # of `hybrid`
+    seen_long: bool = False  # of `hybrid`
+    p_absent: float = 0.0  # of `hybrid`
     p_reverse: float = 0.0
     annotated_only: bool = False
     short: Literal["bounce", "skip"] = "bounce"
@@ -58,6 +62,7 @@ class ClipSampler:
         check("strides", 1 <= self.strides[0] <= self.strides[-1], "1 <= smallest <= largest")
         check("strides", self.kind == "strided" or self.strides == (1, 1), f"(1, 1) if {self.kind}")
         check("p_reverse", 0 <= self.p_reverse <= 1, "0..1")
+        check("p_absent", 0 <= self.p_absent <= 1, "0..1")
         check("short", self.short in ("bounce", "skip"), "bounce or skip")
         if self.kind == "hybrid":
             check("num_long", 1 <= self.num_long <= self.frames - 2, "1..frames - 2")
@@ -169,7 +174,7 @@ def draw_clip(rng: np.random.Generator, video: VideoEntry, sampler: ClipSampler)
         is_annotated=_mask_of(video.annotated, video.length)[positions],
         is_long=is_long,
         is_reversed=is_reversed,
-        object_ids=_objects(rng, timeline, int(picks[0]), sampler.objects, target),
+        object_ids=_objects(rng, timeline, picks, is_long, sampler, target),
     )
 
 
@@ -209,20 +214,38 @@ def _stride(rng, timeline: _Timeline, sampler: ClipSampler) -> int:
     return next(stride for stride in range(least - 1, 0, -1) if fits(stride))
 
 
+def _run_starts(seen: np.ndarray, sampler: ClipSampler, is_away: bool) -> np.ndarray:
+    """Where a run may start for an object seen [n]: it shows the object, or (`is_away`) not at all
+    after enough frames that do."""
+    before = np.concatenate([[0], np.cumsum(seen)])
+    run = sampler.num_short
+    shown = before[run:] - before[: len(seen) - run + 1]
+    if not is_away:
+        return np.flatnonzero(shown)
+    needed = 1 + sampler.num_long * sampler.seen_long
+    return np.flatnonzero((shown == 0) & (before[: len(shown)] >= needed))
+
+
 def _hybrid(rng, timeline: _Timeline, sampler: ClipSampler):
     """Conditioning frame, long-range frames, run; None where too few frames come before the run."""
     run = sampler.num_short
     total = len(timeline.positions)
-    target = int(rng.choice(np.flatnonzero(timeline.visible.any(1))))
-    seen = timeline.visible[target]
-    seen_before = np.concatenate([[0], np.cumsum(seen)])
-    starts = np.flatnonzero(seen_before[run:] - seen_before[: total - run + 1])
-    start = int(rng.choice(starts))
-    first_choices = np.flatnonzero(seen[: max(0, start - sampler.num_long)])
+    is_away = bool(sampler.p_absent) and rng.random() < sampler.p_absent
+    choices = [_run_starts(seen, sampler, is_away) for seen in timeline.visible]
+    if not any(map(len, choices)):  # no object goes away
+        choices = [_run_starts(seen, sampler, False) for seen in timeline.visible]
+    target = int(rng.choice(np.flatnonzero(list(map(len, choices)))))
+    seen, start = timeline.visible[target], int(rng.choice(choices[target]))
+    if sampler.seen_long:  # the last `num_long` frames in sight leave room for no conditioning one
+        first_choices = np.flatnonzero(seen[:start])[: -sampler.num_long]
+    else:
+        first_choices = np.flatnonzero(seen[: max(0, start - sampler.num_long)])
     if not len(first_choices):
         return None
     first = int(rng.choice(first_choices))
     between = np.arange(first + 1, start)
+    if sampler.seen_long:
+        between = between[seen[between]]
     long = np.sort(rng.choice(between, sampler.num_long, replace=False))
     picks = np.concatenate([[first], long, start + np.arange(run)])
     is_long = np.zeros(sampler.frames, bool)
@@ -230,9 +253,13 @@ def _hybrid(rng, timeline: _Timeline, sampler: ClipSampler):
     return picks, is_long, target
 
 
-def _objects(rng, timeline: _Timeline, first: int, count: int, target: int | None):
-    """Up to `count` objects visible in the first frame, in random order, `target` before others."""
-    rows = rng.permutation(np.flatnonzero(timeline.visible[:, first]))
+def _objects(rng, timeline: _Timeline, picks, is_long, sampler: ClipSampler, target: int | None):
+    """Up to `sampler.objects` objects visible in the first frame, in random order, `target` before
+    others; with `seen_long` those come next that are seen in most of the long-range frames."""
+    rows = rng.permutation(np.flatnonzero(timeline.visible[:, picks[0]]))
     if target is not None:
         rows = np.concatenate([[target], rows[rows != target]])
-    return tuple(timeline.ids[row] for row in rows[:count])
+        if sampler.seen_long:
+            seen = timeline.visible[rows[1:]][:, picks[is_long]].sum(1)
+            rows[1:] = rows[1:][np.argsort(-seen, kind="stable")]
+    return tuple(timeline.ids[row] for row in rows[: sampler.objects])

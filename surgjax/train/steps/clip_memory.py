@@ -9,7 +9,8 @@ Differs: distances are true frame distances, so a clip with gaps trains the far 
          embedding; SAM 2 counts frames of the clip. The latest frames are the latest that were
          tracked, also where a conditioning frame lies among them; SAM 2 then reads one fewer.
          Pointer distances are always divided by 15, as in a long video; SAM 2's training divides by
-         the clip's length. Those of tracked frames end at 15, the farthest that inference reads.
+         the clip's length. Those of tracked frames end at 15, the farthest that inference reads;
+         frames kept for long are read from farther away, and their pointers are not, as there.
          Corrected frames count as conditioning ones, as in SAM 2.1's fine-tuning
          (add_all_frames_to_correct_as_cond).
 """
@@ -35,6 +36,7 @@ class ClipMemory(flax.struct.PyTreeNode):
     pointers: Array  # [R, V, d]
     pointer_place: Array  # [R, V] int32
     pointer_conditioning: Array  # [R, V] bool
+    pointer_long: Array  # [R, V] bool
     visits: Array  # [] int32
 
 
@@ -53,6 +55,7 @@ def init_clip_memory(
         pointers=jnp.zeros((rows, visits, config.hidden_dim), jnp.float32),
         pointer_place=jnp.zeros((rows, visits), jnp.int32),
         pointer_conditioning=jnp.zeros((rows, visits), bool),
+        pointer_long=jnp.zeros((rows, visits), bool),
         visits=jnp.zeros((), jnp.int32),
     )
 
@@ -77,13 +80,15 @@ def read(memory: ClipMemory, now: Array, config: Sam2Config) -> MemoryRead:
     reach = config.max_object_pointers - 1
     distance = now[:, None] - memory.pointer_place
     near = jnp.clip(distance, -reach, reach)  # inference reads no tracked frame from farther away
+    in_reach = memory.pointer_conditioning | (age <= reach)
+    far_long = memory.pointer_long & (jnp.abs(distance) > reach)
     return MemoryRead(
         features=memory.features,
         time_index=time_rows(memory, now, config),
         count=(memory.visit != EMPTY).sum(-1).astype(jnp.int32),
         pointers=memory.pointers,
         pointer_distance=jnp.where(memory.pointer_conditioning, distance, near).astype(jnp.float32),
-        pointer_valid=(age >= 1) & (memory.pointer_conditioning | (age <= reach)),
+        pointer_valid=(age >= 1) & in_reach & ~far_long,
         pointer_span=jnp.asarray(reach, jnp.float32),
     )
 
@@ -123,5 +128,6 @@ def write(
         pointers=jnp.where(turn[..., None], pointer[:, None], memory.pointers),
         pointer_place=jnp.where(turn, now[:, None], memory.pointer_place),
         pointer_conditioning=jnp.where(turn, conditioning[:, None], memory.pointer_conditioning),
+        pointer_long=jnp.where(turn, long[:, None], memory.pointer_long),
         visits=memory.visits + 1,
     )
