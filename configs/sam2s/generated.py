@@ -39,7 +39,7 @@ def get_config(mode: str = "full") -> ConfigDict:
     c.train_data.clip.update(sets=sets, sampler=sampler, threads=1)
     if "raters" in modes:
         c.train_data.clip.annotators = {"raters": RATERS, "seed": 0}
-    c.stages = ({"steps": 800, "shares": {"clip": 1.0}},)
+    c.stages = ({"steps": 600, "shares": {"clip": 1.0}},)
     # The encoder keeps what two hours on single scenes taught it; a step takes half the time.
     c.recipe = "frozen_encoder"
     # The rest as nano was trained: cross-entropy and dice, whose soft form is calibrated as well.

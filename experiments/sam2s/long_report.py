@@ -69,6 +69,16 @@ def _differences(report: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _recalls(found: Mapping[str, Any]) -> list[str]:
+    names = list(dict.fromkeys(name for values in found.values() for name in values["recalls"]))
+    rows = []
+    for policy, values in found.items():
+        gain = {"difference": values["balanced"] - values["constant"], "interval": values["gain"]}
+        cells = [percent(values["recalls"].get(name)) for name in names]
+        rows.append([policy, percent(values["balanced"]), _with_interval(gain), *cells])
+    return table(["policy", "mean recall", "above one answer for all", *names], rows)
+
+
 def markdown(report: Mapping[str, Any]) -> str:
     """All tables."""
     samples = report["samples"]
@@ -97,6 +107,9 @@ def markdown(report: Mapping[str, Any]) -> str:
             f"{percent(chance['majority of videos'])} of videos; at random: "
             f"{percent(chance['uniform'])}.",
             "",
+            "Every class counting the same (mean recall per frame in sight, points [95 %]):",
+            "",
+            *_recalls(chance["balanced"]),
         ]
     if len(report["weights"]) > 1:
         for label, scores in report["scores_by_weights"].items():

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.sam2s.class_recall import balanced, recall_counts
 from experiments.sam2s.long_run import LongRun
 from experiments.sam2s.long_scores import ObjectRows, from_dict, gated, horizon_names, object_sums
 from surgjax.evaluation.bootstrap import RESAMPLES, Interval
@@ -235,4 +236,13 @@ def _classes(run: LongRun, videos: Sequence[str]) -> dict[str, Any] | None:
         "uniform": 1 / len(known),
         "majority per frame": max(frames.values()) / max(sum(frames.values()), 1),
         "majority of videos": max(objects.values()) / sum(objects.values()),
+        "balanced": {s.label: _balanced(run, videos, s.label, known) for s in run.specs},
     }
+
+
+def _balanced(
+    run: LongRun, videos: Sequence[str], policy: str, classes: Sequence[str]
+) -> dict[str, Any]:
+    contents = [[run.rows[w.label, policy, video] for video in videos] for w in run.weights]
+    found = balanced(*recall_counts(contents, classes))
+    return found | {"recalls": {classes[k]: value for k, value in found["recalls"].items()}}

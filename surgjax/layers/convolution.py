@@ -5,12 +5,61 @@ Source:  SAM 2 `memory_encoder.py` (CXBlock), `sam/mask_decoder.py` (output_upsc
          `backbones/utils.py` (PatchEmbed).
 """
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from surgjax.layers.linear import Dtype, project
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def strided_conv(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
+    """Convolution of x [B, H, W, C] with kernel [k, k, C, D], of the same dtype.
+
+    On a CPU the kernel's gradient is a product over patches: XLA has no fast path for the dilated
+    convolution that JAX asks for there, and that alone took a third of a training step of nano.
+    """
+    return _conv(x, kernel, stride, padding)
+
+
+def _conv(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
+    layout = ("NHWC", "HWIO", "NHWC")
+    around = [(padding, padding)] * 2
+    return lax.conv_general_dilated(x, kernel, (stride, stride), around, dimension_numbers=layout)
+
+
+def _conv_forward(x, kernel, stride, padding):
+    return _conv(x, kernel, stride, padding), (x, kernel)
+
+
+def _conv_backward(stride: int, padding: int, kept, g: jax.Array):
+    x, kernel = kept
+
+    def by_patches(x: jax.Array, g: jax.Array) -> jax.Array:
+        (k, _, c, d), (b, h, w, _) = kernel.shape, g.shape
+        padded, end = _pad(x, padding), (stride * (h - 1) + 1, stride * (w - 1) + 1)
+        taps = [
+            padded[:, i : i + end[0] : stride, j : j + end[1] : stride]
+            for i in range(k)
+            for j in range(k)
+        ]
+        patches = jnp.concatenate(taps, -1).reshape(b * h * w, k * k * c)
+        product = jnp.matmul(
+            patches.T, g.reshape(b * h * w, d), preferred_element_type=jnp.float32
+        )
+        return product.reshape(kernel.shape).astype(kernel.dtype)
+
+    def by_dilation(x: jax.Array, g: jax.Array) -> jax.Array:
+        return jax.vjp(lambda kernel: _conv(x, kernel, stride, padding), kernel)[1](g)[0]
+
+    (to_x,) = jax.vjp(lambda x: _conv(x, kernel, stride, padding), x)[1](g)
+    return to_x, lax.platform_dependent(x, g, cpu=by_patches, default=by_dilation)
+
+
+strided_conv.defvjp(_conv_forward, _conv_backward)
 
 
 class Conv(nn.Module):
@@ -37,12 +86,8 @@ class Conv(nn.Module):
             x = x.reshape(b, h // k, w // k, k * k * c)
             return project(x, kernel.reshape(k * k * c, -1), bias, self.dtype)
         # Same-dtype products here: the transpose rule of a convolution refuses mixed dtypes.
-        y = lax.conv_general_dilated(
-            x.astype(self.dtype),
-            kernel.astype(self.dtype),
-            (self.stride, self.stride),
-            [(self.padding, self.padding)] * 2,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        y = strided_conv(
+            x.astype(self.dtype), kernel.astype(self.dtype), self.stride, self.padding
         )
         return (y.astype(jnp.float32) + bias.reshape(1, 1, 1, -1)).astype(self.dtype)
 
