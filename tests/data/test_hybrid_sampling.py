@@ -96,6 +96,55 @@ def test_run_and_long_frames_are_as_many_as_asked():
     assert ClipSampler(frames=5).num_short == 5
 
 
+def test_long_range_frames_in_sight():
+    # Away from 10 to 90: a frame between would be of no use to a memory that its gate keeps out.
+    entry = video(120, [((0, 10), (90, 120)), ((0, 120),), ((0, 60),)])
+    sampler = dataclasses.replace(HYBRID, objects=3, seen_long=True)
+    rng, seconds = np.random.default_rng(3), collections.Counter()
+    for _ in range(1500):
+        draw = samplers.draw_clip(rng, entry, sampler)
+        if draw.gap is None:
+            continue
+        target, *others = draw.object_ids
+        long = draw.positions[draw.is_long]
+        assert len(set(long.tolist())) == 2 and all(is_seen(entry, target, t) for t in long)
+        assert (np.diff(draw.frame_index) >= 1).all()
+        seen = [sum(is_seen(entry, each, t) for t in long) for each in others]
+        assert seen == sorted(seen, reverse=True)
+        seconds[target, *others[:1]] += 1
+    assert len(seconds) > 4
+    control = [samplers.draw_clip(rng, entry, HYBRID) for _ in range(200)]
+    assert any(
+        not is_seen(entry, draw.object_ids[0], t)
+        for draw in control
+        if draw.gap is not None
+        for t in draw.positions[draw.is_long]
+    )
+
+
+@pytest.mark.parametrize("seen_long", [False, True])
+def test_runs_without_the_object(seen_long):
+    # The second never goes, the third is seen too late to go.
+    entry = video(100, [((0, 20), (60, 100)), ((0, 100),), ((98, 100),)])
+    sampler = dataclasses.replace(HYBRID, p_absent=0.4, seen_long=seen_long, p_reverse=0.0)
+    rng, away, count = np.random.default_rng(4), 0, 3000
+    for _ in range(count):
+        draw = samplers.draw_clip(rng, entry, sampler)
+        if draw.gap is None:
+            continue
+        target, run = draw.object_ids[0], draw.positions[3:]
+        if any(is_seen(entry, target, t) for t in run):
+            continue
+        away += 1
+        assert target == 1 and 20 <= run[0] and run[-1] < 60  # it had been seen before
+    assert abs(away / count - 0.4) < 4 * np.sqrt(0.24 / count)
+    stays = video(60, [((0, 60),)])  # no run without it: such videos give others
+    draws = [samplers.draw_clip(rng, stays, sampler) for _ in range(50)]
+    assert all(is_seen(stays, 1, t) for draw in draws for t in draw.positions)
+    with pytest.raises(ValueError, match="p_absent"):
+        dataclasses.replace(sampler, p_absent=1.5)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     videos = [prepared.moving_square(f"m{i}", 20 + 7 * i, 40, 40) for i in range(4)]

@@ -1,11 +1,12 @@
-"""The depthwise convolution, its own gradients included, against XLA's grouped one."""
+"""Convolutions with gradients of their own, against XLA's."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax import lax
 
-from surgjax.layers.convolution import depthwise_conv
+from surgjax.layers.convolution import depthwise_conv, strided_conv
 
 
 def _grouped(x, kernel, bias):
@@ -33,3 +34,36 @@ def test_depthwise_values_and_gradients():
     theirs = jax.grad(loss, (1, 2, 3))(_grouped, *inputs)
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, atol=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("side", "channels", "features", "size", "stride", "padding"),
+    [(16, 4, 8, 3, 2, 1), (17, 3, 5, 3, 2, 1), (15, 3, 5, 7, 4, 3), (12, 2, 3, 3, 1, 1)],
+)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_gradients_of_a_strided_convolution(
+    side, channels, features, size, stride, padding, dtype
+):
+    rng = np.random.default_rng(1)
+    x = jnp.asarray(rng.standard_normal((2, side, side, channels)), dtype)
+    kernel = jnp.asarray(rng.standard_normal((size, size, channels, features)), dtype)
+
+    def plain(x, kernel, stride, padding):
+        return lax.conv_general_dilated(
+            x, kernel, (stride, stride), [(padding, padding)] * 2,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )  # fmt: skip
+
+    def gradients(function):
+        def loss(x, kernel):
+            return (function(x, kernel, stride, padding).astype(jnp.float32) ** 3).sum()
+
+        return jax.jit(jax.grad(loss, (0, 1)))(x, kernel)
+
+    ours, theirs = gradients(strided_conv), gradients(plain)
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.dtype == b.dtype == dtype
+        a, b = np.asarray(a, np.float32), np.asarray(b, np.float32)
+        limit = 2e-6 if dtype == jnp.float32 else 2e-2
+        assert abs(a - b).max() < limit * abs(b).max()
+    assert float(jnp.abs(theirs[1]).min()) > 0  # so none of them is compared as nothing

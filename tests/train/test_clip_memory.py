@@ -140,3 +140,15 @@ def test_a_corrected_long_range_frame_is_a_conditioning_one():
     memory = hybrid(CONFIG, [0, 20, 40], long=(1, 2), conditioning=(0, 1))
     assert memory.long[0].tolist()[:3] == [False, False, True]
     assert memory.conditioning[0].tolist()[:3] == [True, True, False]
+
+
+def test_pointers_of_far_long_range_frames_are_not_read_as_at_inference():
+    memory = hybrid(CONFIG, [0, 20, 40, 50, 51], long=(1, 2))
+    at = lambda now: clip_memory.read(memory, jnp.full(ROWS, now), CONFIG)  # noqa: E731
+    assert at(52).pointer_valid[0].tolist() == [True, False, True, True, True]  # 12 back is near
+    assert at(56).pointer_valid[0].tolist() == [True, False, False, True, True]
+    kept = hybrid(CONFIG, [0, 20, 40, 50, 51], long=(1, 2), conditioning=(0, 1))  # corrected
+    valid = clip_memory.read(kept, jnp.full(ROWS, 56), CONFIG).pointer_valid[0]
+    assert valid.tolist() == [True, True, False, True, True]
+    plain = filled([0, 20, 40, 50, 51], [True, *[False] * 4])  # a clip with strides has them all
+    assert np.array(read(plain, 56).pointer_valid).all()
