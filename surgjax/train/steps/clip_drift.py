@@ -2,8 +2,8 @@
 
 Path:    answers of a visit -> [drifted] -> memory encoder -> clip_memory
 Axes:    R rows (one object of one clip), O objects of a clip, V visits.
-Source:  ours. Tracking over minutes goes wrong by sliding onto something else when the object leaves,
-         and then remembers that. Runs of a few frames never show it.
+Source:  ours. Tracking over minutes goes wrong by sliding onto something else when the object
+         leaves, and then remembers that. Runs of a few frames never show it.
 Differs: SAM 2 and SAM2S remember what the model answered, right or wrong. Here some rows remember,
          up to a visit drawn for each, the answer and pointer of the next object of the clip on
          frames without a prompt that are not kept for long. What is asked for stays the truth.
