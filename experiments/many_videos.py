@@ -139,6 +139,7 @@ class ManyVideos:
     def _track_all(self, left: Sequence[ListedVideo], say: Callable[[str], None]) -> None:
         start, frames = time.monotonic(), 0
         for number, video in enumerate(left, 1):
+            say(f"{number} of {len(left)}: {video.name}, {video.video}")
             found = self._track_one(video)
             frames += found["frames"] or 0
             spent = time.monotonic() - start
