@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 MIB = 2**20
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def process_peak_mib() -> float:
@@ -56,7 +55,6 @@ def measure_apart(side: str, options: Any, peer: dict[str, Any] | None = None) -
         [sys.executable, "-m", "experiments.video_benchmark.peak_memory", job],
         capture_output=True,
         text=True,
-        cwd=ROOT,
     )
     if done.returncode:
         raise RuntimeError(f"peak memory of {side}: {done.stderr.strip()[-800:]}")

@@ -10,11 +10,6 @@ Differs: no data sheet: the best of several square products, here and now, in th
 import time
 from collections.abc import Callable
 
-import jax
-import jax.numpy as jnp
-
-from surgjax.inference.devices import has_accelerator
-
 SIZES = (512, 1024, 2048)
 ACCELERATOR_SIZES = (2048, 4096, 8192)
 REPEATS = 4
@@ -33,9 +28,14 @@ def best_rate(product: Callable[[], object], size: int, repeats: int = REPEATS) 
 
 def matmul_peak(precision: str) -> float:
     """The best rate of JAX on its device."""
+    import jax  # not with the module: peers use `best_rate` where JAX must not be loaded
+    import jax.numpy as jnp
+
+    from surgjax.inference.devices import has_accelerator
+
     dtype = jnp.bfloat16 if precision == "bf16" else jnp.float32
 
-    def dot(x: jax.Array) -> jax.Array:
+    def dot(x):
         precise = None if precision == "bf16" else "highest"
         return jnp.matmul(x, x, precision=precise, preferred_element_type=jnp.float32)
 

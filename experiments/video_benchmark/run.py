@@ -17,6 +17,7 @@ from experiments.video_benchmark.options import WARM_FRAMES, BenchmarkOptions, c
 from surgjax.models.variants import OFFICIAL, Sam2Config
 
 PEER_NAMES = {"torch": "transformers", "official": "official"}
+MEMORY_DIM = 64  # the only one that transformers' memory attention takes
 DIFFERENT = 0.5  # mean IoU below which the sides cannot have done the same
 
 
@@ -44,6 +45,11 @@ def peer_weights(options: BenchmarkOptions, params: dict, config: Sam2Config) ->
                 f"--compare={options.compare}: the weights have a {part}; no peer has."
             )
     if options.compare == "torch":
+        if config.memory_dim != MEMORY_DIM:
+            raise ValueError(
+                f"--compare=torch: {config.name} has memories of width {config.memory_dim}; "
+                f"transformers' attention is written for {MEMORY_DIM}."
+            )
         return export_hugging_face(params, config)
     if config.name not in OFFICIAL:
         raise ValueError(f"--compare=official: {config.name} is none of {', '.join(OFFICIAL)}.")

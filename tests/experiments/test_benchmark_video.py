@@ -16,6 +16,7 @@ from jax import lax
 from experiments.video_benchmark import flops, frames, official_peer, options, peak_memory, report
 from experiments.video_benchmark.options import BenchmarkOptions, check_options
 from experiments.video_benchmark.rounds import Agreement, Timed, take_turns
+from experiments.video_benchmark.run import peer_weights
 from experiments.video_benchmark.timing import Frame, best_ratio, percentile, round_ratios
 from surgjax.inference.programs import OBJECT_BUCKETS, Programs
 from surgjax.inference.stream import Stream
@@ -323,6 +324,14 @@ def test_peak_of_a_child_is_its_own():
     assert peak_memory.process_peak_mib() > held.nbytes / 2**20
 
 
+def test_peers_are_measured_without_jax_in_their_process():
+    code = "import sys; from experiments.video_benchmark import options, peak_memory, run\n"
+    code += "from experiments.video_benchmark import official_peer, transformers_peer\n"
+    code += "assert 'jax' not in sys.modules and 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_settings_of_the_original(tmp_path):
     folder = tmp_path / "sam2" / "configs" / "sam2.1"
     folder.mkdir(parents=True)
@@ -338,6 +347,12 @@ def test_settings_of_the_original(tmp_path):
     assert tree["_target_"].endswith("SAM2VideoPredictor")
     made = official_peer.made_of({"parts": [tree["part"]]})
     assert float(made["parts"][0]) == 0.75
+
+
+def test_memories_of_another_width_have_no_peer_in_transformers():
+    config = debug_config()
+    with pytest.raises(ValueError, match="debug has memories of width 16; .* written for 64"):
+        peer_weights(BenchmarkOptions(compare="torch"), init_params(config), config)
 
 
 def test_policy_of_the_default_has_no_options():
