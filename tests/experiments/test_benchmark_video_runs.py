@@ -44,7 +44,14 @@ def test_beside_transformers(tmp_path):
     """As a user runs it: the masks agree, every key is there, memory comes from processes apart."""
     pytest.importorskip("transformers")
     output = tmp_path / "out.json"
-    flags = ["--model=nano", "--image_size=64", "--objects=2", "--frames=12", "--rounds=2", "--threads=1"]
+    flags = [
+        "--model=nano",
+        "--image_size=64",
+        "--objects=2",
+        "--frames=12",
+        "--rounds=2",
+        "--threads=1",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "experiments.benchmark_video", *flags, "--compare=torch"]
         + [f"--output={output}"],
