@@ -47,6 +47,25 @@ class ClassReport:
             if self.per_frame:
                 self._rows[frame_index, object_id] = probabilities[object_id]
 
+    def state(self) -> dict[str, np.ndarray]:
+        """All that was added so far, as arrays; for `restore` in a later process."""
+        ids, names = list(self._tallies), len(self.bank.names)
+        rows = list(self._rows.values())
+        return {
+            "ids": np.array(ids, np.int64),
+            "totals": np.array([self._tallies[i].total for i in ids]).reshape(-1, names),
+            "frames": np.array([self._tallies[i].frames for i in ids], np.int64),
+            "row_keys": np.array(list(self._rows), np.int64).reshape(-1, 2),
+            "rows": np.array(rows, np.float32).reshape(-1, names),
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Takes over what an earlier process had added."""
+        counted = zip(state["ids"].tolist(), state["totals"], state["frames"], strict=True)
+        self._tallies = {i: ClassTally(np.array(total), int(n)) for i, total, n in counted}
+        keys = (tuple(key) for key in state["row_keys"].tolist())
+        self._rows = {(t, i): row for (t, i), row in zip(keys, state["rows"], strict=True)}
+
     def best(self, object_id: int) -> tuple[str, float] | None:
         """The likeliest class with its mean probability; None for an object that was never seen."""
         tally = self._tallies.get(object_id)

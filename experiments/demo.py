@@ -15,6 +15,7 @@ from absl import app, flags
 
 import surgjax
 from experiments import tracking
+from experiments.track_options import TrackOptions
 from surgjax import metrics
 from surgjax.inference.mask_writer import read_palette_png, write_file
 
@@ -61,7 +62,7 @@ def run(output: str = "demo_output", **options: Any) -> dict[str, Any]:
     start, folder = time.perf_counter(), Path(output)
     (folder / "scores.json").unlink(missing_ok=True)  # never an old score beside new masks
     tracking.run(
-        tracking.TrackOptions(
+        TrackOptions(
             video=str(ASSETS / "demo_clip.mp4"),
             prompts=str(ASSETS / "demo_prompts.json"),
             output=output,

@@ -16,7 +16,7 @@ from experiments import process_flags
 from experiments.command import command
 from surgjax.evaluation import evaluate_model, model_options
 from surgjax.evaluation.model_options import EvaluationOptions, ModelOptions
-from surgjax.evaluation.model_run import Share
+from surgjax.evaluation.shares import Share
 from surgjax.inference.compilation_cache import enable_cache
 from surgjax.memory.registry import NAMES
 from surgjax.metrics.object_scores import PRESETS

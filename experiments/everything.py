@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from experiments import tracking
+from experiments.track_options import check_model
 from surgjax.inference.automatic_mask_options import AutomaticMaskOptions
 from surgjax.inference.automatic_masks import AutomaticMaskGenerator, MaskRecord
 from surgjax.inference.compilation_cache import enable_cache
@@ -106,7 +106,7 @@ def run(
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Everything but flag parsing. Returns what masks.json holds."""
-    tracking.check_model(options)
+    check_model(options)
     AutomaticMaskOptions(**options.of_masks())
     folder = OutputFolder(options.output, RESULTS, options.overwrite)
     for name in ("image", "checkpoint"):

@@ -12,7 +12,7 @@ from absl import app, flags
 
 from experiments.command import command
 from experiments.everything import EverythingOptions, run
-from experiments.tracking import MODELS, PRECISIONS
+from experiments.track_options import MODELS, PRECISIONS
 from surgjax.inference.devices import DeviceError
 
 flags.DEFINE_string("image", None, "JPEG, PNG, BMP, TIFF or WebP.", required=True)

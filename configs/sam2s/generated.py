@@ -45,6 +45,7 @@ def get_config(mode: str = "full") -> ConfigDict:
     # The rest as nano was trained: cross-entropy and dice, whose soft form is calibrated as well.
     c.prompts = {"box_probability": 0.5, "exact_box_probability": 0.5, "mask_probability": 0.15}
     c.prompts.update(corrections=0, other_mask_weight=0.5)
+    c.prompts.drift_probability = 0.0
     c.prompts.update(loss_size=128, remat="none")  # 16 frames of nano need not be computed twice
     c.loss = {"focal": 2.0, "dice": 2.0, "iou": 1.0, "object_score": 1.0}
     c.loss.update(focal_alpha=-1.0, focal_gamma=0)

@@ -16,9 +16,9 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from experiments.command import command
-from experiments.sam2s.long_data import parse_share
 from experiments.sam2s.sa_sv_evaluation import SaSvOptions, evaluate
 from experiments.sam2s.sa_sv_report import write_report
+from surgjax.evaluation.shares import parse_share
 from surgjax.inference.compilation_cache import enable_cache
 from surgjax.inference.programs import PRECISIONS
 from surgjax.memory.registry import NAMES

@@ -16,6 +16,7 @@ import numpy as np
 from surgjax.data.index import ObjectEntry, VideoEntry, positions_of
 from surgjax.data.reader import PreparedSet, version_folder
 from surgjax.evaluation.prompting import clicks_of
+from surgjax.evaluation.shares import Share
 from surgjax.inference.frame_source import FrameSource
 
 
@@ -36,7 +37,7 @@ class LongOptions:
     min_area: float = 0.0  # of the frame, that the prompted frame shows of the object
     image_size: int | None = None
     precision: str = "fp32"
-    share: tuple[int, int] = (0, 1)  # this process does every N-th video, from the K-th on
+    share: Share = Share()  # this process does every N-th video, from the K-th on
 
     def check(self) -> None:
         """Refuses what cannot be, before heavy work."""
@@ -45,20 +46,10 @@ class LongOptions:
             raise ValueError("--data: the folder of prepared sets is missing.")
         if not self.checkpoints or len(set(self.checkpoints)) != len(self.checkpoints):
             raise ValueError(f"--checkpoints {list(self.checkpoints)}: each once, one at least.")
-        if not 0 <= self.share[0] < self.share[1]:
-            raise ValueError(f"--share {self.share[0]}/{self.share[1]}: 0/N to N-1/N expected.")
         if self.returning < 0:
             raise ValueError(f"--returning {self.returning}: 0 or more expected.")
         if not 0 <= self.min_area < 1:
             raise ValueError(f"--min_area {self.min_area}: 0 to below 1 expected.")
-
-
-def parse_share(text: str) -> tuple[int, int]:
-    """ "0/2" as a process's place and the number of processes."""
-    place, _, of = text.partition("/")
-    if not (place.isdigit() and of.isdigit()):
-        raise ValueError(f"--share {text}: K/N expected.")
-    return int(place), int(of)
 
 
 @dataclasses.dataclass(frozen=True)

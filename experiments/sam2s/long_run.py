@@ -176,8 +176,7 @@ class LongRun:
 
     def missing(self) -> list[Unit]:
         """What this process has to track, video by video."""
-        share, of = self.options.share
-        units = [(video, w) for video in self.videos for w in self.weights][share::of]
+        units = self.options.share.of([(v, w) for v in self.videos for w in self.weights])
         found = []
         for video, w in units:
             specs = [s for s in self.specs if (w.label, s.label, video.name) not in self.rows]

@@ -16,10 +16,11 @@ from absl import app, flags, logging
 
 from experiments.chosen_text_bank import about, open_bank
 from experiments.command import command
-from experiments.sam2s.long_data import LongOptions, parse_share
+from experiments.sam2s.long_data import LongOptions
 from experiments.sam2s.long_report import write_report
 from experiments.sam2s.long_run import LongRun
 from experiments.sam2s.long_tables import finished_videos, summarise
+from surgjax.evaluation.shares import parse_share
 from surgjax.inference.compilation_cache import enable_cache
 from surgjax.inference.programs import PRECISIONS
 
@@ -78,7 +79,7 @@ def main(argv: list[str]) -> None:
         output = Path(_OUTPUT.value)
         run = LongRun.open(options, output, bank)
         run.track(_say)
-        if options.share[1] > 1:
+        if options.share.count > 1:
             run = LongRun.open(options, output, bank)  # other processes may have finished some
         if not finished_videos(run):
             _say("other shares are not finished yet; the last one writes the tables.")

@@ -19,6 +19,7 @@ from experiments.sam2s.long_run import LongRun, Trackers, file_name
 from experiments.sam2s.long_scores import horizon_names
 from experiments.sam2s.long_tables import MEASURES, finished_videos, sums_of
 from surgjax.data.reader import version_folder
+from surgjax.evaluation.shares import Share
 
 PROMPT = "3-click"
 SCORES = ("JF", "J", "F", "JF in sight", *horizon_names())
@@ -36,7 +37,7 @@ class SaSvOptions:
     memory_options: str = ""
     image_size: int | None = None
     precision: str = "fp32"
-    share: tuple[int, int] = (0, 1)  # this process does every N-th video of each set, from K on
+    share: Share = Share()  # this process does every N-th video of each set, from K on
     partial: bool = False
 
     def of_set(self, name: str, split: str) -> LongOptions:
@@ -136,7 +137,7 @@ def evaluate(
     for number, (one, run) in enumerate(opened):
         say(f"set {number + 1}/{len(opened)}: {one.name}/{one.split}, {len(run.videos)} videos")
         run.track(say, trackers)
-    if options.share[1] > 1:
+    if options.share.count > 1:
         opened = open_sets(options, found, output)  # other processes may have finished some
     if any(len(finished_videos(run)) < len(run.videos) for _, run in opened):
         return None

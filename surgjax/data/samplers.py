@@ -229,7 +229,6 @@ def _run_starts(seen: np.ndarray, sampler: ClipSampler, is_away: bool) -> np.nda
 def _hybrid(rng, timeline: _Timeline, sampler: ClipSampler):
     """Conditioning frame, long-range frames, run; None where too few frames come before the run."""
     run = sampler.num_short
-    total = len(timeline.positions)
     is_away = bool(sampler.p_absent) and rng.random() < sampler.p_absent
     choices = [_run_starts(seen, sampler, is_away) for seen in timeline.visible]
     if not any(map(len, choices)):  # no object goes away

@@ -20,7 +20,8 @@ from surgjax.evaluation import (
     video_results,
 )
 from surgjax.evaluation.model_options import EvaluationOptions
-from surgjax.evaluation.model_run import MASKS, TRUTH, Evaluation, Share
+from surgjax.evaluation.model_run import MASKS, TRUTH, Evaluation
+from surgjax.evaluation.shares import Share
 from surgjax.inference.output_folder import OutputError, OutputFolder
 
 _OURS = (video_results.RUN_FILE, video_results.RESULTS, MASKS, TRUTH, *report_files.FILES)

@@ -31,6 +31,7 @@ from surgjax.evaluation.mask_folders import Pair, SequenceFiles
 from surgjax.evaluation.model_tracking import PromptOptions, track_video
 from surgjax.evaluation.predicted_masks import PredictedMasks
 from surgjax.evaluation.segmenter import Segmenter
+from surgjax.evaluation.shares import Share
 from surgjax.evaluation.video_results import VideoResult
 from surgjax.inference.progress import Progress
 from surgjax.metrics.object_scores import PRESETS
@@ -75,20 +76,6 @@ class RunOptions:
         """Annotated frames that a video needs."""
         drops = PRESETS[self.protocol].drop_first_and_last and not self.keep_first_and_last
         return 3 if drops else 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Share:
-    """Which part of the videos this process takes; `wait` holds it until all have come there."""
-
-    index: int = 0
-    count: int = 1
-    wait: Callable[[str], None] = lambda what: None
-
-    def of(self, videos: Sequence[LabelledVideo]) -> list[LabelledVideo]:
-        """Long and short videos alike in every share; the same for every start with `count`."""
-        by_length = sorted(videos, key=lambda video: (-len(video.stems), video.name))
-        return by_length[self.index :: self.count]
 
 
 class _Stopped(Exception):
@@ -205,7 +192,7 @@ class Evaluation:
         """Tracks and scores what this process has still to do."""
         share, devices = share or Share(), devices or jax.local_devices()
         video_results.check_run(self.output, self.settings)
-        mine = share.of(self.videos)
+        mine = share.of(self.videos, key=lambda video: (-len(video.stems), video.name))
         left = [video for video in mine if self.result(video) is None]
         part = f" of {len(self.videos)} (part {share.index + 1} of {share.count})"
         say(

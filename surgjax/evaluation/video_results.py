@@ -56,6 +56,16 @@ def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return found
 
 
+def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Every setting that is not the same in both, by its dotted name, with both values.
+
+    `old` comes from a file; `new` may hold what JSON writes in another way, such as tuples.
+    """
+    before, now = _flat(old), _flat(json.loads(json.dumps(new)))
+    keys = sorted(before.keys() | now.keys())
+    return [(k, before.get(k), now.get(k)) for k in keys if before.get(k) != now.get(k)]
+
+
 def check_run(output: Path, settings: Mapping[str, Any]) -> None:
     """Refuses a folder with results of other settings, naming what differs."""
     path = output / RUN_FILE
@@ -63,13 +73,11 @@ def check_run(output: Path, settings: Mapping[str, Any]) -> None:
         return
     if not path.exists():
         raise ValueError(f"{path} is missing, but there are results of a run in {output}.")
-    old, new = _flat(_read(path)), _flat(json.loads(json.dumps(settings)))
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            raise ValueError(
-                f"--output {output} holds a run with {key} = {old.get(key)!r}, this one has "
-                f"{new.get(key)!r}: results of both would mix. Take another folder, or remove it."
-            )
+    for key, old, new in differing(read_json(path), settings):
+        raise ValueError(
+            f"--output {output} holds a run with {key} = {old!r}, this one has {new!r}: results of "
+            "both would mix. Take another folder, or remove it."
+        )
 
 
 def write_run(output: Path, settings: Mapping[str, Any]) -> None:
@@ -78,7 +86,8 @@ def write_run(output: Path, settings: Mapping[str, Any]) -> None:
         temporary.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; ValueError naming the file where there is none."""
     try:
         value = json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -120,7 +129,7 @@ def read_result(output: Path, run: str, video: str) -> VideoResult | None:
     path = result_path(output, video)
     if not path.exists():
         return None
-    value = _read(path)
+    value = read_json(path)
     if (value.pop("format", None), value.pop("run", None)) != (FORMAT, run):
         raise ValueError(f"{path}: a result of another run; remove {path.parent.parent}.")
     try:

@@ -18,6 +18,7 @@ from surgjax.inference.programs import OBJECT_BUCKETS, Programs, bucket
 from surgjax.inference.records import Record
 from surgjax.inference.session import ObjectTrack, VideoState
 from surgjax.memory.memory_bank import MemoryEntry
+from surgjax.memory.policies import Bank
 
 
 def _entry(frame_idx: int, record: Record, is_conditioning: bool) -> MemoryEntry:
@@ -79,6 +80,19 @@ class DeviceTracks:
         for obj_id in [o for o in self.slot_of if objects.get(o) is not self._owner[o]]:
             del self.slot_of[obj_id], self._owner[obj_id], self._written[obj_id]
             self._replays.pop(obj_id, None)
+
+    def placed(self) -> dict[int, tuple[int, list[int]]]:
+        """Of every object in the bank: its slot, and which prompted frames are written there."""
+        self.drop_missing()
+        return {o: (slot, list(self._written[o])) for o, slot in self.slot_of.items()}
+
+    def put_back(self, bank: Bank, placed: Mapping[int, tuple[int, list[int]]]) -> None:
+        """Takes over a bank and what `placed` said of it; the session has its objects already."""
+        self.track = self.track.replace(bank=jax.device_put(bank))
+        for obj_id, (slot, frames) in placed.items():
+            owner = self.session.objects[obj_id]
+            self.slot_of[obj_id], self._owner[obj_id] = slot, owner
+            self._written[obj_id] = {f: owner.conditioning[f] for f in frames}
 
     def place(self, obj_id: int) -> int:
         """The object's slot; a new one is empty."""

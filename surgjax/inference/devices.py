@@ -4,16 +4,19 @@ Path:    [devices] -> launchers
 Errors:  DeviceError when an accelerator is required and there is none.
 Source:  ours.
 Differs: JAX falls back to the CPU with at most a warning; users then wait hours for minutes' work.
+         And every process takes memory on all GPUs it sees, so that of two on one machine the
+         second has none; `use_one_gpu` shows each its own.
 """
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # JAX reports at INFO that there is no TPU, which is no news; a GPU it cannot use is a warning.
 logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)
 
+_GPUS = "/proc/driver/nvidia/gpus"  # a folder for each
 _NVIDIA = ("/proc/driver/nvidia/version", "/dev/nvidia0")
 
 
@@ -70,3 +73,27 @@ def require_accelerator() -> None:
     raise DeviceError(
         f"an accelerator is required, and JAX found only {describe_devices()}. {hint}"
     )
+
+
+def visible_gpus(environment: Mapping[str, str] | None = None, gpus: str = _GPUS) -> int:
+    """How many NVIDIA GPUs JAX would see here, without starting it."""
+    env = os.environ if environment is None else environment
+    asked = env.get("JAX_PLATFORMS", "")
+    if asked and not {"cuda", "gpu"} & set(asked.split(",")):
+        return 0
+    there = len(list(Path(gpus).iterdir())) if Path(gpus).is_dir() else 0
+    shown = env.get("CUDA_VISIBLE_DEVICES")
+    return there if shown is None else len([name for name in shown.split(",") if name.strip()])
+
+
+def use_one_gpu(place: int) -> None:
+    """Of several GPUs only one is for this process, the `place`-th of its machine, going round.
+
+    Before JAX is first asked for a device; it would take memory on all of them. Where there is one
+    GPU or none, nothing changes.
+    """
+    import jax
+
+    count = visible_gpus()
+    if count > 1:
+        jax.config.update("jax_cuda_visible_devices", str(place % count))

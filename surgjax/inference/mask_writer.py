@@ -12,12 +12,14 @@ Differs: SAM 2's VOS script lets the smaller id win where masks overlap; here th
 import io
 import os
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+_STATE = ("tracked", "present", "written", "mean_score")  # arrays of MaskWriter
 
 
 @cache
@@ -68,7 +70,8 @@ class MaskWriter:
     A frame may come twice (`merge=True`: forward, then backward). An object keeps the mask of the
     pass that tracked it first, and objects that are new in the second pass compete with it pixel by
     pixel: for that, the logits of the winning pixels lie compressed beside the masks until
-    `drop_logits`.
+    `drop_logits`, with the label map in the same file, so that one never knows more than the other
+    and a frame that comes again after an interruption changes nothing.
     """
 
     def __init__(
@@ -85,16 +88,38 @@ class MaskWriter:
         self.tracked = np.zeros((num_frames, len(self.object_ids)), bool)
         self.present = np.zeros_like(self.tracked)  # the object has pixels in the label map
         self.written = np.zeros(num_frames, bool)
-        self._score = np.full((num_frames, len(self.object_ids)), np.nan, np.float16)
+        self.mean_score = np.full((num_frames, len(self.object_ids)), np.nan, np.float16)
         self._per_object, self._merge = per_object, merge
         self.masks = folder / "masks"
-        self.masks.mkdir()
+        self.masks.mkdir(exist_ok=True)
         self._object_folders = {i: folder / "masks_per_object" / str(i) for i in self.object_ids}
         for object_folder in self._object_folders.values() if per_object else ():
-            object_folder.mkdir(parents=True)
+            object_folder.mkdir(parents=True, exist_ok=True)
         self._logits = folder / "logits"
         if merge:
-            self._logits.mkdir()
+            self._logits.mkdir(exist_ok=True)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What is known of the frames written so far, for `restore` in a later process."""
+        return {name: getattr(self, name) for name in _STATE}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Takes over what an earlier process wrote into this folder.
+
+        Frames that it wrote after `state` was taken are written again, to the same bytes.
+        """
+        for name in _STATE:
+            mine, found = getattr(self, name), state[name]
+            if (found.shape, found.dtype) != (mine.shape, mine.dtype):
+                raise ValueError(
+                    f"state of masks: {name}: {mine.dtype} {mine.shape} expected, {found.dtype} "
+                    f"{found.shape} found"
+                )
+            mine[:] = found
+        for frame_index in np.flatnonzero(self.written).tolist():
+            path = self.path(frame_index)
+            if not path.is_file() or not path.stat().st_size:
+                raise ValueError(f"{path} was written by the earlier part of this run and is gone")
 
     def path(self, frame_index: int) -> Path:
         """Where the label map of a frame is."""
@@ -106,7 +131,7 @@ class MaskWriter:
 
     def scores(self, frame_index: int) -> dict[int, float]:
         """Mean probability inside each object's own mask, for objects that have one here."""
-        row = self._score[frame_index]
+        row = self.mean_score[frame_index]
         return {i: float(s) for i, s in zip(self.object_ids, row, strict=True) if np.isfinite(s)}
 
     def add(self, frame_index: int, object_ids: Sequence[int], mask_logits: np.ndarray) -> None:
@@ -129,8 +154,8 @@ class MaskWriter:
         best = np.zeros(self.size, np.float32)  # background: a mask needs a logit above 0
         label_map = np.zeros(self.size, np.uint8)
         if again:
-            label_map = self.read(frame_index)
-            best[label_map > 0] = self._load_logits(frame_index)
+            label_map, logits = self._load_logits(frame_index)
+            best[label_map > 0] = logits
         for place in use:
             logits = mask_logits[place, 0]
             wins = logits > best
@@ -139,12 +164,12 @@ class MaskWriter:
             inside = logits[logits > 0]
             if inside.size:
                 score = np.mean(1 / (1 + np.exp(-inside)), dtype=np.float64)
-                self._score[frame_index, columns[place]] = score
+                self.mean_score[frame_index, columns[place]] = score
             if self._per_object:
                 mask = np.where(logits > 0, object_ids[place], 0).astype(np.uint8)
                 self._write_object(frame_index, object_ids[place], mask)
         if self._merge:
-            data = best[label_map > 0].astype(np.float32).tobytes()
+            data = label_map.tobytes() + best[label_map > 0].astype(np.float32).tobytes()
             write_file(self._logits_path(frame_index), zlib.compress(data, 1))
         write_palette_png(self.path(frame_index), label_map)
         self.written[frame_index] = True
@@ -180,6 +205,8 @@ class MaskWriter:
     def _logits_path(self, frame_index: int) -> Path:
         return self._logits / f"{frame_index:05d}.z"
 
-    def _load_logits(self, frame_index: int) -> np.ndarray:
+    def _load_logits(self, frame_index: int) -> tuple[np.ndarray, np.ndarray]:
         data = zlib.decompress(self._logits_path(frame_index).read_bytes())
-        return np.frombuffer(data, np.float32)
+        pixels = self.size[0] * self.size[1]
+        label_map = np.frombuffer(data, np.uint8, pixels).reshape(self.size)
+        return label_map.copy(), np.frombuffer(data[pixels:], np.float32)

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import TextIO
 
 
-def _clock_text(seconds: float) -> str:
+def clock_text(seconds: float) -> str:
+    """1:02:03, or 2:03 where there is no hour."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
@@ -63,8 +64,8 @@ class Progress:
         line = f"{self.what}: {self.done}/{self.total} {self.unit}"
         if timed or not self.done:  # else there is no speed to tell
             if self.done >= self.total or not rate:
-                rest = f"{_clock_text(elapsed)} in all"
+                rest = f"{clock_text(elapsed)} in all"
             else:
-                rest = f"{_clock_text((self.total - self.done) / rate)} left"
+                rest = f"{clock_text((self.total - self.done) / rate)} left"
             line += f", {rate:.1f} {self.unit}/s, {rest}"
         print(f"{start}{line:<70}" if start else line, end=end, file=self._stream, flush=True)

@@ -8,6 +8,7 @@ Source:  SAM 2 `sam2/sam2_video_predictor.py` (propagate_in_video_preflight, pro
 Differs: prompts and objects may come and go between two frames of a running propagation.
 """
 
+import dataclasses
 import math
 import time
 from collections.abc import Iterator
@@ -22,6 +23,24 @@ from surgjax.inference.video_engine import Frame, VideoEngine
 from surgjax.ops.masks import fill_holes
 
 WayBack = dict[int, tuple[ObjectTrack, int]]  # id -> the object, and where its masks start
+
+
+@dataclasses.dataclass
+class Running:
+    """A propagation under way through a video whose frames can be read again."""
+
+    tracks: DeviceTracks
+    frames: range  # all that this pass tracks
+    is_way_back: bool = False  # the second half of `propagate_both`
+    then_back: bool = False  # the first half of it
+    last: int | None = None  # the frame that was yielded last
+
+    @property
+    def rest(self) -> range:
+        """The frames that are still to come."""
+        if self.last is None:
+            return self.frames
+        return self.frames[self.frames.index(self.last) + 1 :]
 
 
 class Propagation(VideoEngine):
@@ -83,18 +102,27 @@ class Propagation(VideoEngine):
     def _propagate(
         self,
         state: VideoState,
-        frames: Iterator[int],
+        frames: Iterator[int] | range,
         direction: int,
         way_back: WayBack | None = None,
+        then_back: bool = False,
+        tracks: DeviceTracks | None = None,
     ) -> Iterator[Frame]:
         """Tracks frame after frame. An object's masks start at its first prompt in that direction.
 
         `way_back` is the second half of `propagate_both`: an object and where its masks start; it
-        reads no earlier pass, and objects without a mask are not yielded.
+        reads no earlier pass, and objects without a mask are not yielded. `then_back` says that it
+        will follow. `tracks` are banks to go on with.
         """
-        tracks = self._tracks(state, direction, way_back or {})
+        if tracks is None:
+            tracks = self._tracks(state, direction, way_back or {})
+        running = None
+        if isinstance(frames, range):
+            running = Running(tracks, frames, way_back is not None, then_back)
+        state.running = running
+        upcoming = iter(frames)
         while state.objects:  # looked at before a live frame is taken
-            t = next(frames, None)
+            t = next(upcoming, None)
             if t is None:
                 return
             changed = self._settle(state)
@@ -128,6 +156,8 @@ class Propagation(VideoEngine):
             for obj_id in run:
                 state.objects[obj_id].mark_tracked(t, direction)
             ids = state.obj_ids if way_back is None else [o for o in state.objects if o in masks]
+            if running is not None:
+                running.last = t
             yield t, ids, self._to_video(state, [masks.get(o) for o in ids])
 
     def _tracks(self, state: VideoState, direction: int, way_back: WayBack) -> DeviceTracks:

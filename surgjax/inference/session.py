@@ -61,6 +61,7 @@ class VideoState:
     features: tuple[int, ImageFeatures] | None = None  # of the frame seen last
     semantics: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)  # last frame's [512]
     live_tracks: Any = None  # a live stream's `DeviceTracks`: it has no records to start again from
+    running: Any = None  # `propagation.Running`: the propagation under way, for a snapshot
 
     @property
     def live(self) -> bool:
@@ -75,7 +76,7 @@ class VideoState:
         if self.store is not None:
             self.store.close()
         self.source.close()
-        self.features = self.live_tracks = None  # device memory
+        self.features = self.live_tracks = self.running = None  # device memory
 
 
 def check_frame(state: VideoState, frame_idx: Any) -> int:

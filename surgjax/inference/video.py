@@ -20,7 +20,7 @@ import numpy as np
 
 from surgjax.inference.frames import open_video
 from surgjax.inference.programs import OBJECT_BUCKETS, POINT_BUCKETS, bucket
-from surgjax.inference.propagation import Propagation
+from surgjax.inference.propagation import Propagation, WayBack
 from surgjax.inference.records import RecordStore
 from surgjax.inference.session import (
     ObjectTrack,
@@ -30,6 +30,7 @@ from surgjax.inference.session import (
     check_object,
     make_points,
 )
+from surgjax.inference.snapshot import Snapshot, restore_snapshot, take_snapshot
 from surgjax.inference.video_engine import Frame
 from surgjax.inference.weights import load_weights
 from surgjax.ops.masks import fit_mask
@@ -229,16 +230,20 @@ class VideoPredictor(Propagation):
         if state.live:
             frames = self._live_frames(state, start_frame_idx, max_frame_num_to_track, reverse)
             return self._propagate(state, frames, 1)
+        found = self._frame_range(state, start_frame_idx, max_frame_num_to_track, reverse)
+        return self._propagate(state, found, found.step)
+
+    def _frame_range(
+        self, state: VideoState, start_frame_idx: int | None, more: int | None, reverse: bool
+    ) -> range:
+        """The frames that `propagate_in_video` goes through."""
         first = min(min(track.conditioning) for track in state.objects.values())
         start = check_frame(state, first if start_frame_idx is None else start_frame_idx)
         assert state.num_frames is not None  # seekable sources know their length
-        more = state.num_frames if max_frame_num_to_track is None else max_frame_num_to_track
+        more = state.num_frames if more is None else more
         if reverse:
-            stop = max(start - more, 0)
-            frames = iter(range(start, stop - 1, -1)) if start > 0 else iter(())
-            return self._propagate(state, frames, -1)
-        frames = iter(range(start, min(start + more, state.num_frames - 1) + 1))
-        return self._propagate(state, frames, 1)
+            return range(start, max(start - more, 0) - 1 if start > 0 else start, -1)
+        return range(start, min(start + more, state.num_frames - 1) + 1)
 
     def propagate_both(self, state: VideoState) -> Iterator[Frame]:
         """Each object forward from its first prompt, then backward from it.
@@ -248,14 +253,46 @@ class VideoPredictor(Propagation):
         """
         if state.live:
             raise ValueError("a live stream cannot go back: only forward is possible")
-        yield from self.propagate_in_video(state)
-        before = {
+        self._prepare(state)
+        frames = self._frame_range(state, None, None, False)
+        yield from self._propagate(state, frames, 1, then_back=True)
+        yield from self._go_back(state)
+
+    def _way_back(self, state: VideoState) -> WayBack:
+        """The objects of the second half of `propagate_both`, and where their masks start."""
+        return {
             obj_id: (track, min(track.conditioning) - 1)
             for obj_id, track in state.objects.items()
             if track.conditioning
         }
+
+    def _go_back(self, state: VideoState) -> Iterator[Frame]:
+        before = self._way_back(state)
         start = max((begin for _, begin in before.values()), default=-1)
-        yield from self._propagate(state, iter(range(start, -1, -1)), -1, before)
+        yield from self._propagate(state, range(start, -1, -1), -1, before)
+
+    def snapshot(self, state: VideoState) -> Snapshot:
+        """What a propagation has remembered, between two of its frames; for `restore`.
+
+        Of a predictor with keep_records=False and a video that can be read again.
+        """
+        return take_snapshot(state)
+
+    def restore(self, state: VideoState, snapshot: Snapshot) -> None:
+        """Puts a snapshot into the new state of the same video; `continue_propagation` goes on."""
+        back = self._way_back if snapshot.facts.get("is_way_back") else None
+        restore_snapshot(self.programs.stream, state, snapshot, self._tracks, back)
+
+    def continue_propagation(self, state: VideoState) -> Iterator[Frame]:
+        """The frames that were still to come when the snapshot in this state was taken."""
+        running = state.running
+        if running is None:
+            raise ValueError("no propagation to go on with: restore a snapshot first")
+        back = self._way_back(state) if running.is_way_back else None
+        rest = running.rest
+        yield from self._propagate(state, rest, rest.step, back, running.then_back, running.tracks)
+        if running.then_back:
+            yield from self._go_back(state)
 
     def class_probabilities(self, state: VideoState) -> dict[int, np.ndarray]:
         """Probabilities [K] over the text bank of the objects of the frame that was yielded last.

@@ -6,6 +6,7 @@ Source:  SAM 2 `memory_encoder.py` (CXBlock), `sam/mask_decoder.py` (output_upsc
 """
 
 import functools
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -47,9 +48,7 @@ def _conv_backward(stride: int, padding: int, kept, g: jax.Array):
             for j in range(k)
         ]
         patches = jnp.concatenate(taps, -1).reshape(b * h * w, k * k * c)
-        product = jnp.matmul(
-            patches.T, g.reshape(b * h * w, d), preferred_element_type=jnp.float32
-        )
+        product = jnp.matmul(patches.T, g.reshape(b * h * w, d), preferred_element_type=jnp.float32)
         return product.reshape(kernel.shape).astype(kernel.dtype)
 
     def by_dilation(x: jax.Array, g: jax.Array) -> jax.Array:
@@ -86,7 +85,7 @@ class Conv(nn.Module):
             x = x.reshape(b, h // k, w // k, k * k * c)
             return project(x, kernel.reshape(k * k * c, -1), bias, self.dtype)
         # Same-dtype products here: the transpose rule of a convolution refuses mixed dtypes.
-        y = strided_conv(
+        y: Any = strided_conv(
             x.astype(self.dtype), kernel.astype(self.dtype), self.stride, self.padding
         )
         return (y.astype(jnp.float32) + bias.reshape(1, 1, 1, -1)).astype(self.dtype)

@@ -15,9 +15,10 @@ from surgjax.evaluation import evaluate_model, horizons, model_report, report_fi
 from surgjax.evaluation.davis_videos import DavisData
 from surgjax.evaluation.folder_run import score_folders
 from surgjax.evaluation.mask_folders import MaskFolderError
-from surgjax.evaluation.model_run import Evaluation, RunOptions, Share
+from surgjax.evaluation.model_run import Evaluation, RunOptions
 from surgjax.evaluation.model_tracking import PromptOptions
 from surgjax.evaluation.set_videos import GeneratedData, PreparedData
+from surgjax.evaluation.shares import Share
 from surgjax.evaluation.video_results import VideoResult
 from surgjax.inference.mask_writer import read_palette_png
 from surgjax.inference.output_folder import OutputError, OutputFolder

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from experiments import class_report, tracking
+from experiments.track_options import TrackOptions, bank_of, load_predictor
 from surgjax.checkpoints.text_bank_file import save_bank
 from surgjax.text.text_bank import ORTHOGONAL, TextBank
 from tests.experiments.test_tracking import FRAMES, ScriptedPredictor, _write_video
@@ -46,7 +47,7 @@ def track(tmp_path):
     def run(predictor=None, say=lambda _: None, **changes):
         paths = {name: str(tmp_path / name) for name in ("video.mp4", "prompts.json", "out")}
         values = dict(zip(("video", "prompts", "output"), paths.values(), strict=True))
-        options = tracking.TrackOptions(**{**values, **changes})
+        options = TrackOptions(**{**values, **changes})
         chosen = predictor or Classifying()
         return tracking.run(options, lambda _: chosen, say), tmp_path / "out"
 
@@ -93,13 +94,13 @@ def test_labels_carry_the_class():
 def test_a_model_without_a_token_cannot_be_asked(tmp_path):
     save_bank(tmp_path / "bank.safetensors", BANK)
     for value in (str(tmp_path / "bank.safetensors"), "fallback:generated"):
-        options = tracking.TrackOptions("", "", "", text_bank=value)
+        options = TrackOptions("", "", "", text_bank=value)
         with pytest.raises(ValueError, match="nano has no semantic token"):
-            tracking.load_predictor(options)
+            load_predictor(options)
 
 
 def test_the_fallback_says_what_it_is(track):
-    bank = tracking.bank_of(tracking.TrackOptions("", "", "", text_bank="fallback:hook,grasper"))
+    bank = bank_of(TrackOptions("", "", "", text_bank="fallback:hook,grasper"))
     assert bank is not None and bank.kind == ORTHOGONAL and bank.names == ("hook", "grasper")
     said = []
     predictor = Classifying()
@@ -107,3 +108,14 @@ def test_the_fallback_says_what_it_is(track):
     summary, _ = track(predictor, said.append, text_bank="fallback:hook,grasper")
     assert summary["text_bank"]["kind"] == ORTHOGONAL
     assert [line for line in said if ORTHOGONAL in line and "names mean nothing" in line]
+
+
+def test_an_interrupted_run_counts_every_frame_once(track, tmp_path):
+    options = {"text_bank": "bank.safetensors", "per_frame_classes": True, "snapshot_every": 3}
+    with pytest.raises(tracking.TrackStopped, match="interrupted"):
+        track(Classifying(fail={7: KeyboardInterrupt()}), **options)
+    summary, out = track(resume=True, **options)
+    parts = (out / class_report.FILE).read_bytes()
+    whole, out = track(overwrite=True, **options)
+    assert summary["objects"] == whole["objects"] and summary["step_ms_p50"] == 15.5
+    assert parts == (out / class_report.FILE).read_bytes()

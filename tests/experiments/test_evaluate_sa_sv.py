@@ -15,6 +15,7 @@ from experiments.promptable_sam2 import debug_data
 from experiments.sam2s import sa_sv_evaluation, sa_sv_report
 from experiments.sam2s.sa_sv_evaluation import GROUPS, SaSvOptions, averages, evaluate, sets_of
 from surgjax.checkpoints import save_params
+from surgjax.evaluation.shares import Share
 from surgjax.models.sam2 import init_params
 from surgjax.models.variants import get_config
 from tests.data import prepared
@@ -184,8 +185,8 @@ def test_a_split_of_single_images_is_named(tmp_path):
 def test_shares_wait_for_each_other(whole, data, tmp_path):
     _, report, _ = whole
     test = SMALL | {"held_out": []}
-    assert evaluate(_options(data, share=(1, 2)), test, tmp_path, print, _TRACKERS) is None
-    found, _ = _evaluate(_options(data, share=(0, 2)), test, tmp_path)
+    assert evaluate(_options(data, share=Share(1, 2)), test, tmp_path, print, _TRACKERS) is None
+    found, _ = _evaluate(_options(data, share=Share(0, 2)), test, tmp_path)
     assert found["sets"] == report["sets"][:2]
 
 

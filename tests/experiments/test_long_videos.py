@@ -14,6 +14,7 @@ from experiments.sam2s.long_tracking import parse_policies
 from surgjax.checkpoints import save_params, save_safetensors
 from surgjax.evaluation.our_segmenter import OurSegmenter
 from surgjax.evaluation.prompting import first_prompt
+from surgjax.evaluation.shares import Share
 from surgjax.inference import VideoPredictor
 from surgjax.inference.frames import SequenceSource
 from surgjax.models.sam2 import add_semantic_token, init_params
@@ -159,7 +160,7 @@ def whole(data, tmp_path_factory):
 def test_an_interrupted_run_goes_on_to_the_same_tables(data, whole, tmp_path):
     output, (table, _) = whole
     part = tmp_path / "part"
-    LongRun.open(_options(data, share=(0, 2)), part).track(lambda text: None, _TRACKERS)
+    LongRun.open(_options(data, share=Share(0, 2)), part).track(lambda text: None, _TRACKERS)
     (folder,) = (part / "rows").glob("seed0-*")
     (folder / "recent" / "v0.json").unlink()  # one policy of one video
     assert len(list(part.rglob("*.json"))) == 3 * 3 - 1
@@ -232,7 +233,6 @@ def test_what_is_asked_for_must_exist(data, tmp_path):
         ({"memory": "recent:delta=3"}, "delta: not known"),
         ({"memory": "latest"}, "memory 'latest'"),
         ({"prompt": "words"}, "prompt 'words'"),
-        ({"share": (2, 2)}, "--share 2/2"),
         ({"data": ""}, "--data"),
         ({"split": "train"}, "no split 'train'"),
         ({"checkpoints": (str(data / "seed0"),) * 2}, "each once"),

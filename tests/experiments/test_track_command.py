@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import tracking
+from experiments.track_options import TrackOptions
 from surgjax.inference import mask_writer
 from surgjax.inference.video import VideoPredictor
 from surgjax.testing import debug_config, lively_params, moving_squares
@@ -65,7 +66,7 @@ def _own_masks(predictor, video, direction):
 
 @pytest.mark.parametrize("direction", ["forward", "backward", "both"])
 def test_masks_are_those_of_the_predictor(clip, predictor, direction):
-    options = tracking.TrackOptions(**clip, direction=direction, per_object_masks=True)
+    options = TrackOptions(**clip, direction=direction, per_object_masks=True)
     summary = tracking.run(options, lambda _: predictor, lambda _: None)
     logits = _own_masks(predictor, clip["video"], direction)
     out = Path(clip["output"])
@@ -148,7 +149,7 @@ def test_missing_flag_is_named(clip):
 
 def test_variant_that_contradicts_the_checkpoint(clip, predictor, monkeypatch):
     monkeypatch.setattr(VideoPredictor, "from_checkpoint", lambda *_, **__: predictor)
-    options = tracking.TrackOptions(**clip, checkpoint=clip["video"], model="tiny")
+    options = TrackOptions(**clip, checkpoint=clip["video"], model="tiny")
     with pytest.raises(ValueError, match="--model=tiny, but .* holds debug; leave --model out"):
         tracking.run(options, say=lambda _: None)
     assert not Path(clip["output"]).exists()

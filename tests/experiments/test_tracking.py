@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import tracking
-from experiments.tracking import TrackOptions, TrackStopped
+from experiments import track_job, tracking
+from experiments.track_options import TrackOptions
+from experiments.tracking import TrackStopped
 from surgjax.inference import devices, frames, mask_writer
 from surgjax.inference.prompt_file import PromptError
+from surgjax.inference.snapshot import Snapshot
 from surgjax.viz import result_pictures, video_writer
 
 WIDTH, HEIGHT, FRAMES = 64, 48, 10
@@ -54,6 +56,7 @@ class ScriptedPredictor:
         if frame_idx in self.fail:
             raise self.fail[frame_idx]
         state[frame_idx]
+        self.at = frame_idx
         self.timings["step_ms"].append(10.0 + frame_idx)
         ids = list(self.first)
         logits = np.full((len(ids), 1, HEIGHT, WIDTH), -1024, np.float32)
@@ -76,6 +79,17 @@ class ScriptedPredictor:
         else:
             for t in range(start, min(start + more, FRAMES - 1) + 1):
                 yield self._yield(state, t, {o for o, f in self.first.items() if f <= t})
+
+    def snapshot(self, state):
+        return Snapshot({"at": self.at, "first": list(self.first.items())}, {})
+
+    def restore(self, state, snapshot):
+        self.at, self.first = snapshot.facts["at"], dict(snapshot.facts["first"])
+
+    def continue_propagation(self, state):
+        """Of a forward pass alone; the real predictor goes on in `test_track_resume.py`."""
+        for t in range(self.at + 1, FRAMES):
+            yield self._yield(state, t, {o for o, f in self.first.items() if f <= t})
 
     def propagate_both(self, state):
         yield from self.propagate_in_video(state)
@@ -178,6 +192,7 @@ def test_summary_has_the_documented_keys(tmp_path, job):
         "step_ms_p95",
         "total_ms_p50",
         "total_ms_p95",
+        "seconds",
         "device",
         "model",
         "image_size",
@@ -185,6 +200,7 @@ def test_summary_has_the_documented_keys(tmp_path, job):
         "memory",
         "checkpoint_sha256",
         "versions",
+        "settings",
     ]
     assert summary["frames"] == FRAMES
     assert summary["objects"] == [
@@ -455,7 +471,7 @@ def test_disk_full_while_tracking(tmp_path, job, monkeypatch):
         (write if len(written) <= 5 else _no_space)(path, data)
 
     monkeypatch.setattr(mask_writer, "write_file", limited)
-    monkeypatch.setattr(tracking, "write_file", limited)
+    monkeypatch.setattr(track_job, "write_file", limited)
     monkeypatch.setattr(result_pictures.VideoWriter, "write", _no_space)
     monkeypatch.setattr(result_pictures.ResultPictures, "save_sheet", _no_space)
     with pytest.raises(TrackStopped) as caught:
@@ -466,7 +482,8 @@ def test_disk_full_while_tracking(tmp_path, job, monkeypatch):
     assert not (tmp_path / "out" / "reserve").exists()
     assert "without overlay.mp4 and sheet.png and summary.json" in str(caught.value)
     assert list(_masks(tmp_path)) == [2, 3, 4, 5, 6]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["masks"]
+    shown = [path.name for path in (tmp_path / "out").iterdir() if path.name[0] != "."]
+    assert shown == ["masks"]
 
 
 def test_disk_full_while_drawing_keeps_all_masks(tmp_path, job, monkeypatch):

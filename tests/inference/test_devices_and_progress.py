@@ -27,6 +27,24 @@ def test_no_accelerator_is_an_error_with_a_hint(monkeypatch):
     devices.require_accelerator()
 
 
+def test_one_gpu_of_several_for_each_process(tmp_path, monkeypatch):
+    gpus = str(tmp_path)
+    for name in ("0000:01", "0000:02"):
+        (tmp_path / name).mkdir()
+    shown = {"": 0, "3": 1, "0,1,5": 3}
+    for text, count in shown.items():
+        assert devices.visible_gpus({"CUDA_VISIBLE_DEVICES": text}, gpus) == count
+    assert devices.visible_gpus({}, gpus) == 2 and devices.visible_gpus({}, gpus + "/none") == 0
+    assert devices.visible_gpus({"JAX_PLATFORMS": "cpu"}, gpus) == 0
+    assert devices.visible_gpus({"JAX_PLATFORMS": "cuda,cpu"}, gpus) == 2
+    updates = []
+    monkeypatch.setattr(jax.config, "update", lambda *change: updates.append(change))
+    for count in (0, 1, 4):
+        monkeypatch.setattr(devices, "visible_gpus", lambda count=count: count)
+        devices.use_one_gpu(6)
+    assert updates == [("jax_cuda_visible_devices", "2")]
+
+
 @pytest.mark.parametrize("error", [RuntimeError("no cuda"), AssertionError()])
 def test_a_platform_that_cannot_start_is_named(monkeypatch, error):
     def devices_():

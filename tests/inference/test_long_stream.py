@@ -8,6 +8,7 @@ import pytest
 
 from surgjax.inference import VideoPredictor
 from surgjax.testing import debug_config, lively_params, moving_squares
+from tests.benchmarks import long_stream
 
 
 def resident_mib() -> float:
@@ -73,3 +74,31 @@ def test_memory_is_flat_over_2000_generated_frames():
         f"{np.median(predictor.programs.step_ms):.0f} ms"
     )
     assert growth < 20
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
+def test_objects_that_come_and_go_compile_nothing_and_grow_nothing():
+    """The benchmark of an endless stream, for 200 frames of the smallest model."""
+    predictor = long_stream.make_predictor("debug")
+    found = long_stream.measure(
+        predictor, frames=200, window=50, slots=4, size=64, scene_frames=40, say=lambda text: None
+    )
+    rows = found["rows"]
+    assert [row["frames"] for row in rows] == [50, 100, 150, 200]
+    assert rows[-1]["scenes"] >= 5
+    # Something happened after the warm-up, or the rest would say nothing.
+    assert rows[-1]["added"] - rows[1]["added"] >= 4
+    assert rows[-1]["removed"] - rows[1]["removed"] >= 4
+    assert found["new"] == {"programs": 0, "compilations": 0}
+    assert rows[0]["compilations"] > 0
+    assert len({row["bank_bytes"] for row in rows}) == 1
+    assert all(row["p50_ms"] <= row["p95_ms"] for row in rows)
+
+
+def test_a_program_that_is_compiled_late_is_seen():
+    """The same with one more slot than was compiled for: the figures must show it."""
+    predictor = long_stream.make_predictor("debug")
+    long_stream.measure(predictor, 60, 60, 1, 64, 40, say=lambda text: None)
+    before = len(predictor.programs.compiled)
+    found = long_stream.measure(predictor, 60, 30, 4, 64, 40, say=lambda text: None)
+    assert found["rows"][-1]["programs"] > before

@@ -138,3 +138,46 @@ def test_full_disk_leaves_no_half_written_file(tmp_path, monkeypatch):
         writer.add(1, [3], _logits([1] * 6))
     assert [path.name for path in (tmp_path / "masks").iterdir()] == ["00000.png"]
     assert writer.written.tolist() == [True, False, False, False]
+
+
+@pytest.mark.parametrize("commit", [0, 1])
+def test_a_frame_of_the_second_pass_that_comes_again_after_a_kill(tmp_path, monkeypatch, commit):
+    """Killed before or after its logits were written, but before its mask was: no trace is left."""
+    first, second = _logits([5, 5, 2, 1, -1, -1]), _logits([4, 6, 6, 1, 3, -1])
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+        writer = _writer(tmp_path / name, merge=True)
+        writer.add(1, [3], first)
+        state = {key: value.copy() for key, value in writer.state().items()}
+        if name == "whole":
+            writer.add(1, [200], second)
+            continue
+        real, calls = os.replace, []
+
+        def replace(source, target, real=real, calls=calls):
+            calls.append(target)
+            if len(calls) > commit:
+                raise KeyboardInterrupt
+            real(source, target)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "replace", replace)
+            with pytest.raises(KeyboardInterrupt):
+                writer.add(1, [200], second)
+        again = _writer(tmp_path / name, merge=True)
+        again.restore(state)
+        again.add(1, [200], second)
+        assert again.scores(1) == pytest.approx({3: 0.900, 200: 0.932}, abs=0.002)
+        assert _columns(again, 1) == [3, 200, 200, 3, 200, 0]
+    for part in ("masks/00001.png", "logits/00001.z"):
+        whole, killed = ((tmp_path / name / part).read_bytes() for name in ("whole", "killed"))
+        assert whole == killed
+
+
+def test_a_state_of_another_video_is_refused(tmp_path):
+    state = _writer(tmp_path).state()
+    with pytest.raises(ValueError, match=r"state of masks: tracked: bool \(9, 2\) expected"):
+        _writer(tmp_path, frames=9).restore(state)
+    state["written"] = np.ones(4, bool)
+    with pytest.raises(ValueError, match="00000.png was written by the earlier part of this run"):
+        _writer(tmp_path).restore(state)

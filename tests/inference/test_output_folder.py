@@ -66,6 +66,7 @@ def test_discard_leaves_everything_as_it_was(tmp_path):
 def test_what_a_killed_run_left_is_removed(tmp_path):
     first = OutputFolder(tmp_path, ITEMS)
     _fill(first.open(), "half")
+    first.release()  # as the end of its process does
     second = OutputFolder(tmp_path, ITEMS)  # the same command again: a rest is no content
     _fill(second.open(), "new")
     second.finish()
@@ -84,3 +85,28 @@ def test_folder_that_cannot_be_made(tmp_path):
     folder = OutputFolder(tmp_path / "file" / "out", ITEMS)
     with pytest.raises(OutputError, match="cannot be written: Not a directory"):
         folder.open()
+
+
+def test_two_at_once_and_what_can_be_gone_on_with(tmp_path):
+    first = OutputFolder(tmp_path, ITEMS, marker="snapshot")
+    work = first.open()
+    _fill(work, "half")
+    (work / "snapshot").write_text("here")
+    for options in ({"overwrite": True}, {"resume": True}):
+        second = OutputFolder(tmp_path, ITEMS, marker="snapshot", **options)
+        with pytest.raises(OutputError, match="is being written by another process"):
+            second.open()
+    first.discard()  # there is something to go on from
+    assert (work / "masks" / "0.png").read_text() == "half"
+    with pytest.raises(OutputError, match="--resume goes on with it"):
+        OutputFolder(tmp_path, ITEMS, marker="snapshot")
+    second = OutputFolder(tmp_path, ITEMS, marker="snapshot", resume=True)
+    assert second.unfinished == work and second.open() == work
+    assert second.finish(keep_work=True) == [tmp_path / name for name in ITEMS]
+    assert (work / "snapshot").exists()
+    third = OutputFolder(tmp_path, ITEMS, marker="snapshot", resume=True)
+    third.open(recover=["masks"])
+    assert _names(tmp_path) == [work.name, "summary.json"]
+    assert (work / "masks" / "0.png").read_text() == "half"
+    third.finish()
+    assert _names(tmp_path) == ["masks"]  # the summary of the part before is no longer true

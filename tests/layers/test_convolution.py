@@ -41,9 +41,7 @@ def test_depthwise_values_and_gradients():
     [(16, 4, 8, 3, 2, 1), (17, 3, 5, 3, 2, 1), (15, 3, 5, 7, 4, 3), (12, 2, 3, 3, 1, 1)],
 )
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_gradients_of_a_strided_convolution(
-    side, channels, features, size, stride, padding, dtype
-):
+def test_gradients_of_a_strided_convolution(side, channels, features, size, stride, padding, dtype):
     rng = np.random.default_rng(1)
     x = jnp.asarray(rng.standard_normal((2, side, side, channels)), dtype)
     kernel = jnp.asarray(rng.standard_normal((size, size, channels, features)), dtype)

@@ -26,7 +26,7 @@ from surgjax.ops.resize import resize_bilinear
 from surgjax.prompts.schedule import PromptSchedule
 from surgjax.prompts.simulated_prompts import initial_prompts, no_prompts
 from surgjax.structs import Array, ImageFeatures, MaskOutput, PointPrompts
-from surgjax.train.steps import clip_memory
+from surgjax.train.steps import clip_drift, clip_memory
 from surgjax.train.steps.clip_memory import ClipMemory
 from surgjax.train.steps.prompt_options import PromptOptions
 from surgjax.train.steps.prompted_frame import choose_rows, prompted_frame
@@ -132,7 +132,7 @@ class Stepper:
         return self._visit(memory, visit, None)
 
     def _visit(self, memory, visit, is_prompted: bool | None) -> tuple[ClipMemory, VisitLog]:
-        options = self.options
+        options, frames = self.options, memory.pointers.shape[1] + 1
         prompt_key, click_key = jax.random.split(jax.random.fold_in(self.key, visit.number))
         features = per_object(visit.features, self.objects)
         may_correct = options.corrections > 0 and (
@@ -153,7 +153,8 @@ class Stepper:
         )
         output = self._remembered(visit, features, frame.output, is_given, is_prompted)
         keeps = visit.corrected & may_correct | visit.is_conditioning
-        memory = self._write(memory, visit, features.s16, output, keeps, is_given, is_prompted)
+        remembered = self._drifted(visit, output, keeps, frames)
+        memory = self._write(memory, visit, features.s16, remembered, keeps, is_given, is_prompted)
         log = log_of(frame, visit.truth)
         if self.semantic is not None:
             terms = self.semantic.terms(self.model, self.variables, output, visit.truth)
@@ -213,6 +214,17 @@ class Stepper:
             lambda: self.given_masks(features, visit.truth.masks, is_given, answer),
             lambda: answer,
         )
+
+    def _drifted(self, visit: Visit, output: MaskOutput, keeps: Array, visits: int) -> MaskOutput:
+        """The answer, in some rows that of another object (`clip_drift`)."""
+        if not self.options.drift_probability:
+            return output
+        rows = len(visit.by_mask)
+        last = clip_drift.last_drifting_visit(
+            self.key, rows, visits, self.options.drift_probability
+        )
+        now = (visit.number <= last) & ~keeps & ~visit.is_long
+        return clip_drift.drifted(output, now, visit.truth.weights > 0, self.objects)
 
     def given_masks(self, features, masks: Array, is_given: Array, answer: MaskOutput):
         """The answer, with the true masks [R, S, S] in rows [R] that are given by them."""

@@ -42,6 +42,7 @@ class PromptOptions:
     auxiliary_weight: float = 0.0  # of the dense loss on the encoder
     memory: str = "recent"  # or "hybrid": long-range frames of a clip are kept for long
     long_frames: int = 2  # of a clip, at most, under "hybrid"
+    drift_probability: float = 0.0  # of a row remembering another object's masks, see clip_drift
     semantic_weight: float = 0.0  # of the loss of semantic tokens; SAM2S's recipe here: 0.1
     memory_dropout: bool = False  # of the memory attention, at the model's rate
     remat: str = "none"  # what a frame's backward pass computes anew, see layers.rematerialisation
@@ -62,6 +63,10 @@ class PromptOptions:
             raise ValueError(
                 "loss_size of 1 or more and mask_prompt_limit above 0 expected, found "
                 f"{self.loss_size} and {self.mask_prompt_limit}."
+            )
+        if not 0 <= self.drift_probability <= 1:
+            raise ValueError(
+                f"drift_probability from 0 to 1 expected, found {self.drift_probability}."
             )
         if not self.semantic_weight >= 0:
             raise ValueError(
