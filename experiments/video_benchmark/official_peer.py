@@ -115,7 +115,7 @@ class OfficialPeer(TorchPeer):
         if state is not None:
             tensors = {key: torch.from_numpy(np.array(value)) for key, value in state.items()}
             self.model.load_state_dict(tensors)
-        self.module = importlib.import_module("sam2.sam2_video_predictor")
+        self.module: Any = importlib.import_module("sam2.sam2_video_predictor")
         if autocast is None:
             self._read_memories_as_float32()
         for owner, method, part in (

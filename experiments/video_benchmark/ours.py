@@ -111,7 +111,8 @@ class Ours:
 
     def flops_per_frame(self) -> float | None:
         """Of a frame with what is remembered now."""
-        return flops.flops_per_frame(self.programs, *self._last, self.objects)
+        state, features, prompts = self._last
+        return flops.flops_per_frame(self.programs, state, features, prompts, self.objects)
 
     def part_times(self) -> dict[str, float]:
         """Each part timed now, summed over the objects; the first call compiles them."""
@@ -132,7 +133,7 @@ class Parts:
     def time(self, frame: np.ndarray, features: Any, state: Any, objects: int) -> dict[str, float]:
         """Milliseconds of one frame."""
         clock = Clock(state.frame_index, state.direction, state.num_frames)
-        spent = dict.fromkeys(PART_NAMES, 0.0)
+        spent: dict[str, float] = dict.fromkeys(PART_NAMES, 0.0)
         self._call(spent, "image_encoder", self.stream.encode, frame)
         for slot in range(objects):
             row = jax.tree.map(lambda x, slot=slot: x[slot], state.bank)
@@ -168,10 +169,11 @@ class Parts:
 
     def _decode(self, params: dict, features: Any, conditioned: Any, points: Any) -> Any:
         config, apply = self.stream.config, self._apply(params)
+        side = config.image_size
         low, one = jnp.zeros((1, config.mask_size, config.mask_size)), jnp.ones(1, bool)
         decoded = apply(features, conditioned, points, low, ~one, method="decode")
         output = apply(decoded, one, method="select")
-        return output.object_score, resize_bilinear(output.low_res, (config.image_size,) * 2)
+        return output.object_score, resize_bilinear(output.low_res, (side, side))
 
     def _remember(self, params: dict, s16: jax.Array, high: jax.Array, score: jax.Array) -> Any:
         tracked = jnp.zeros(1, bool)
