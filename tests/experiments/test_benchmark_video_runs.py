@@ -106,7 +106,7 @@ def test_transformers_takes_our_weights():
     from surgjax.checkpoints import export_hugging_face
     from surgjax.testing import debug_config, lively_params
 
-    config = debug_config().replace(memory_dim=64)  # transformers takes no other
+    config = debug_config().replace(hidden_dim=128, memory_dim=64)  # transformers takes no other
     state = export_hugging_face(lively_params(config), config)
     threads = torch.get_num_threads()
     peer = TransformersPeer(config, state, threads)

@@ -17,7 +17,9 @@ from tests.parity import reference
 
 LOGITS = 1e-3  # of the range
 SCORE = POINTER = 1e-2  # absolute; scores are of order 1 to 10, pointers of order 1
-CLEAR = 0.01  # a mask's sign is compared where the reference's logit is this far from zero
+CLEAR = 0.01  # a mask's sign is compared where the reference's logit is this far from zero, and
+# farther than `LOGITS` lets it differ: memories are kept in bfloat16, so a last bit that falls
+# otherwise on another kind of CPU moves logits by up to 8e-4 of their range some frames later.
 
 
 def record(state: Any, obj_id: int, frame: int) -> Record:
@@ -44,8 +46,9 @@ def check(ours: Record, theirs: dict[str, Any], where: str, errors: Errors | Non
     assert (ours.object_score > 0) == (want_score > 0), f"{where}: presence differs"
     relative, flips = 0.0, 0
     if want_score > 0:
-        relative = float(np.abs(ours.low_res - want).max() / (want.max() - want.min()))
-        clear = np.abs(want) > CLEAR
+        span = want.max() - want.min()
+        relative = float(np.abs(ours.low_res - want).max() / span)
+        clear = np.abs(want) > max(CLEAR, LOGITS * span)
         flips = int(((ours.low_res > 0) != (want > 0))[clear].sum())
     else:
         assert (ours.low_res == reference.NO_OBJECT).all(), f"{where}: absent, yet a mask"
