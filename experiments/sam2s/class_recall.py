@@ -52,6 +52,8 @@ def balanced(
             for part in (hits, counts)
         )
         there = count > 0
+        some = there.any(1)  # a draw may be of videos without any object of a known class
+        hit, count, there = hit[some], count[some], there[some]
         recall = np.divide(hit, count, out=np.zeros(hit.shape), where=there)
         return recall.sum(1) / there.sum(1), 1 / there.sum(1)
 

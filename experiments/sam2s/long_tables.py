@@ -236,13 +236,19 @@ def _classes(run: LongRun, videos: Sequence[str]) -> dict[str, Any] | None:
         "uniform": 1 / len(known),
         "majority per frame": max(frames.values()) / max(sum(frames.values()), 1),
         "majority of videos": max(objects.values()) / sum(objects.values()),
-        "balanced": {s.label: _balanced(run, videos, s.label, known) for s in run.specs},
+        "balanced": {
+            s.label: found for s in run.specs if (found := _balanced(run, videos, s.label, known))
+        },
     }
 
 
 def _balanced(
     run: LongRun, videos: Sequence[str], policy: str, classes: Sequence[str]
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
+    """None where no object of a known class was in sight."""
     contents = [[run.rows[w.label, policy, video] for video in videos] for w in run.weights]
-    found = balanced(*recall_counts(contents, classes))
+    hits, counts = recall_counts(contents, classes)
+    if not counts.any():
+        return None
+    found = balanced(hits, counts)
     return found | {"recalls": {classes[k]: value for k, value in found["recalls"].items()}}

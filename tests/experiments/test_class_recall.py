@@ -41,3 +41,10 @@ def test_one_answer_for_everything_gains_nothing():
     assert found["gain"] == pytest.approx([0, 0])
     assert balanced(counts, counts)["gain"][0] > 0.4  # all of them right
     assert balanced(hits[:, :1], counts[:, :1])["interval"] is None
+
+
+def test_a_draw_without_any_known_class_does_not_count():
+    hits = np.zeros((1, 2, 3))
+    hits[0, 0, 0] = 5  # the second video has none: a quarter of the draws take it twice
+    found = balanced(hits, hits)
+    assert found["interval"] == [1, 1] and found["gain"] == [0, 0]

@@ -56,7 +56,7 @@ def prompt(ours, state, tracker, frame, obj_id, what):
     check(state.objects[obj_id].pending[frame][0], theirs, f"prompt on {frame}, object {obj_id}")
 
 
-def check_all(state, results, errors, what):
+def check_all(state, results, errors, what, may_flip=0.0):
     for obj_id, by_frame in results.items():
         for frame, theirs in by_frame.items():
             check(
@@ -64,6 +64,7 @@ def check_all(state, results, errors, what):
                 theirs,
                 f"{what}, object {obj_id}, frame {frame}",
                 errors,
+                may_flip,
             )
 
 
@@ -203,7 +204,11 @@ def test_switches_back_to_the_reference(small, pair):
     after = clip.CORRECTION[0] + 1
     for _ in ours.propagate_in_video(state, start_frame_idx=after):
         pass
-    check_all(state, tracker.propagate(after, 11), errors, "corrected frame as a recent memory")
+    # Memories are kept in bfloat16: where a last bit falls otherwise, as it does on some kinds of
+    # CPU, logits move by 8e-4 of their range here, and 2 of a mask's pixels are at 3e-4 of it.
+    # With one memory dropped more than 2 % of them flip.
+    what = "corrected frame as a recent memory"
+    check_all(state, tracker.propagate(after, 11), errors, what, may_flip=1e-3)
     print("switches:", errors)
 
 
