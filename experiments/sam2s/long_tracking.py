@@ -7,7 +7,8 @@ Errors:  ValueError for policies, options or prompts that are not known.
 Source:  ours, over `surgjax.inference.stream`.
 Differs: `VideoPredictor` keeps records so that a user can go back, and encodes a frame for every
          predictor. Here nobody goes back. An object's clicks are the same under all policies, as a
-         prompted frame reads no memory.
+         prompted frame reads no memory. `gate=truth` is a control that no user has: the bank is
+         written with true instead of predicted IoUs, which bounds what a better gate can bring.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from surgjax.evaluation.prompting import clicks_of, first_prompt
@@ -24,8 +26,9 @@ from surgjax.inference.frame_source import FrameSource
 from surgjax.inference.frames import resize_for_model
 from surgjax.inference.programs import POINT_BUCKETS, PRECISIONS, Programs, bucket
 from surgjax.inference.session import VideoState, make_points
-from surgjax.inference.stream import FramePrompts, Stream, TrackOutput
-from surgjax.memory.registry import options_for, stated
+from surgjax.inference.stream import FramePrompts, Stream, TrackOutput, TrackState
+from surgjax.memory.memory_bank import MemoryEntry
+from surgjax.memory.registry import options_for, parse_options, stated
 from surgjax.models.variants import Sam2Config
 from surgjax.ops.masks import fit_mask, resize_logits
 from surgjax.structs import ImageFeatures
@@ -39,21 +42,28 @@ class PolicySpec(NamedTuple):
     label: str
     name: str
     options: Any
+    truth: bool = False  # memory is told the true IoU of a mask, not the predicted one
 
     @property
     def stated(self) -> str:
         """With every option."""
-        return stated(self.name, self.options)
+        return stated(self.name, self.options) + (" with true IoUs" if self.truth else "")
 
 
 def parse_policies(text: str, fps: float | None = None) -> list[PolicySpec]:
-    """ "recent,divemem:gamma=0.9;delta=10": options follow a colon, semicolons between them."""
+    """ "recent,divemem:gamma=0.9;delta=10": options follow a colon, semicolons between them.
+
+    Beside the policy's own, gate=truth (a control).
+    """
     specs = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, options = part.partition(":")
-        name = name.strip()
-        made = options_for(name, options.replace(";", ","), fps)
-        specs.append(PolicySpec(part.replace(" ", ""), name, made))
+        name, given = name.strip(), parse_options(options.replace(";", ","))
+        gate = given.pop("gate", "predicted")
+        if gate not in ("predicted", "truth"):
+            raise ValueError(f"--memory {part}, gate={gate}: predicted or truth expected.")
+        made = options_for(name, given, fps)
+        specs.append(PolicySpec(part.replace(" ", ""), name, made, gate == "truth"))
     labels = [spec.label for spec in specs]
     if not specs or len(set(labels)) != len(labels):
         raise ValueError(f"--memory {text!r}: one policy or more expected, each of them once.")
@@ -96,6 +106,8 @@ class SharedTracker:
         self.points = bucket(max(clicks_of(kind), 2), POINT_BUCKETS, "clicks")
         params = jax.device_put(params)
         dtype = PRECISIONS[precision]
+        self.truth = {spec.label for spec in policies if spec.truth}
+        self._rewrite = jax.jit(_rewritten, static_argnums=0)
         self.programs: dict[str, Programs] = {
             spec.label: Programs(
                 Stream.create(config, dtype, memory=spec.name, memory_options=spec.options), params
@@ -151,12 +163,32 @@ class SharedTracker:
                 prompts = self._padded(found, blank)
             outputs: dict[str, TrackOutput] = {}
             for label, programs in chosen.items():
+                told = label in self.truth
+                before = jax.tree.map(jnp.copy, states[label]) if told else None  # it is donated
                 states[label], outputs[label] = programs.track(states[label], features, prompts)
+                if before is not None:
+                    ious = self._true_ious(outputs[label], t, starts, target)
+                    bank = self._rewrite(programs.stream, before, outputs[label], prompts, ious)
+                    states[label] = states[label].replace(bank=bank)
             if waiting is not None:
                 yield waiting
             waiting = Tracked(t, outputs)
         if waiting is not None:
             yield waiting
+
+    def _true_ious(
+        self, output: TrackOutput, t: int, starts: Mapping[int, int], target: Target
+    ) -> np.ndarray:
+        """[O] float32 of the masks of this frame; 0 where the object is out of sight."""
+        ious, low_res = np.zeros(self.slots, np.float32), np.asarray(output.low_res)
+        for slot, start in starts.items():
+            if start <= t:
+                mask, ignored = target(slot, t)
+                found = resize_logits(low_res[slot], mask.shape) > 0
+                known = np.ones_like(mask) if ignored is None else ~ignored
+                union = np.count_nonzero((mask | found) & known)
+                ious[slot] = np.count_nonzero(mask & found & known) / max(union, 1)
+        return ious
 
     def prompt_slot(
         self, features: ImageFeatures, t: int, slot: int, size: tuple[int, int], target: Target
@@ -218,3 +250,28 @@ class SharedTracker:
             previous_logits=logits,
             has_previous=has_previous,
         )
+
+
+def _rewritten(
+    stream: Stream,
+    before: TrackState,
+    output: TrackOutput,
+    prompts: FramePrompts,
+    ious: jax.Array,
+) -> Any:
+    """The bank after a frame, written with these IoUs [O] in place of the predicted ones."""
+    prompted = prompts.has_mask | prompts.points.valid.any(-1)
+    entries = MemoryEntry(
+        features=output.memory,
+        pointer=output.pointer,
+        frame_index=jnp.broadcast_to(before.frame_index, ious.shape),
+        is_conditioning=prompted & prompts.as_conditioning,
+        object_score=output.object_score,
+        iou=ious,
+    )
+    written = jax.vmap(stream.policy.write)(before.bank, entries)
+
+    def chosen(new: jax.Array, old: jax.Array) -> jax.Array:
+        return jnp.where(output.ran.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+    return jax.tree.map(chosen, written, before.bank)

@@ -2,12 +2,14 @@
 
 Path:    long_memory -> [diverse_memory] -> memory attention
 Axes:    one object; see `LongBank`. `read` returns a `MemoryRead` with B = 1.
-Units:   `delta` and `replay` count frames; `delta_s` is seconds; `gamma` is a predicted IoU.
+Units:   `delta` and `replay` count frames; `delta_s` is seconds; `gamma` is a predicted IoU and
+         `likeness` a cosine of object pointers.
 Errors:  ValueError naming the option.
 Source:  SAM2S, arXiv:2511.16618 (`divemem`); ReSurgSAM2's DLM (`dlm`).
 Differs: SAM2S's code could not be had: which of its numbers are stated, read off a figure or
          chosen by us is in docs/memory_policies.md. ReSurgSAM2 has one conditioning frame per
-         object; what prompts on the way do here is our choice.
+         object; what prompts on the way do here is our choice. `likeness` is ours: a predicted IoU
+         says whether the mask is good, not whether it lies on the object.
 """
 
 import dataclasses
@@ -18,7 +20,7 @@ from jax.typing import DTypeLike
 
 from surgjax.memory import long_memory
 from surgjax.memory.long_memory import LongBank, Score, init_long_bank
-from surgjax.memory.memory_bank import EMPTY, MemoryEntry, drop_prompt
+from surgjax.memory.memory_bank import EMPTY, MemoryBank, MemoryEntry, drop_prompt
 from surgjax.memory.policies import (
     Clock,
     MemoryPolicy,
@@ -28,7 +30,7 @@ from surgjax.memory.policies import (
     pointer_horizon,
     recall,
 )
-from surgjax.memory.similarity import KINDS, similarity
+from surgjax.memory.similarity import KINDS, cosine, similarity
 from surgjax.structs import MemoryRead
 
 SELECTIONS = ("diverse", "random", "fifo")
@@ -45,6 +47,7 @@ class LongOptions:
     similarity: str = "flatten"  # how memories are compared: flatten, token, width
     selection: str = "diverse"  # which candidate is kept: diverse, random, fifo (the latest)
     presence: bool = True  # a candidate's object score is above 0
+    likeness: float = -1.0  # a candidate's pointer is this like that of some conditioning frame
     follow: bool = True  # compare with the latest prompt after it, not with the newest long memory
     pointers: bool = False  # read the object pointers of long memories too
     embedding: bool = True  # use the model's own temporal embedding of long memories, if it has one
@@ -59,6 +62,8 @@ class LongOptions:
             raise ValueError(f"delta_s={self.delta_s}: seconds from 0 expected.")
         if not abs(self.gamma) < 1e6:
             raise ValueError(f"gamma={self.gamma}: a predicted IoU expected.")
+        if not -1 <= self.likeness <= 1:
+            raise ValueError(f"likeness={self.likeness}: a cosine from -1 to 1 expected.")
         for name, known in (("similarity", KINDS), ("selection", SELECTIONS)):
             if getattr(self, name) not in known:
                 raise ValueError(
@@ -138,9 +143,14 @@ def long_policy(
         raise ValueError(f"delta_s={options.delta_s:g}: needs a frame rate, see `at_rate`.")
     score = _score(options)
 
-    def gate(entry: MemoryEntry) -> jax.Array:
-        sure = entry.iou > options.gamma
-        return sure & (entry.object_score > 0) if options.presence else sure
+    def gate(short: MemoryBank, entry: MemoryEntry) -> jax.Array:
+        enters = entry.iou > options.gamma
+        if options.presence:
+            enters &= entry.object_score > 0
+        if options.likeness > -1:
+            alike = cosine(short.cond_pointers, entry.pointer[None], -1) >= options.likeness
+            enters &= (alike & (short.cond_index != EMPTY)).any()
+        return enters
 
     def init() -> LongBank:
         return init_long_bank(init_for(config, cond_slots, dtype), options.long)

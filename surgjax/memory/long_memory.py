@@ -23,7 +23,7 @@ from surgjax.structs import Array
 
 # (candidate, reference [N, D], candidates before it) -> []; the lowest score is kept for long.
 Score = Callable[[MemoryEntry, jax.Array, jax.Array], jax.Array]
-Gate = Callable[[MemoryEntry], jax.Array]  # candidate or not, [] bool
+Gate = Callable[[MemoryBank, MemoryEntry], jax.Array]  # candidate or not, [] bool
 
 
 class LongBank(flax.struct.PyTreeNode):
@@ -138,7 +138,7 @@ def _write_tracked(
     t = entry.frame_index
     bank = _turn_to_prompt(bank, t, follow)
     reference, known = _reference(bank, t)
-    enters = gate(entry) & known
+    enters = gate(bank.short, entry) & known
     value = score(entry, reference, bank.count)
     best = enters & ((bank.count == 0) | (value < bank.candidate_score))
     bank = bank.replace(

@@ -17,7 +17,8 @@ KINDS = ("flatten", "token", "width")
 _TINY = 1e-8
 
 
-def _cosine(a: jax.Array, b: jax.Array, axis: int) -> jax.Array:
+def cosine(a: jax.Array, b: jax.Array, axis: int) -> jax.Array:
+    """Along an axis of vectors that broadcast."""
     norms = jnp.linalg.norm(a, axis=axis) * jnp.linalg.norm(b, axis=axis)
     return (a * b).sum(axis) / jnp.maximum(norms, _TINY)
 
@@ -31,9 +32,9 @@ def similarity(a: jax.Array, b: jax.Array, kind: str = "flatten") -> jax.Array:
     a, b = a.astype(jnp.float32), b.astype(jnp.float32)
     if kind == "flatten":
         a, b = (x.reshape(*x.shape[:-2], -1) for x in (a, b))
-        return _cosine(a, b, -1)
+        return cosine(a, b, -1)
     if kind == "token":
-        return _cosine(a, b, -1).sum(-1)
+        return cosine(a, b, -1).sum(-1)
     if kind != "width":
         raise ValueError(f"similarity {kind!r}: expected one of {', '.join(KINDS)}.")
     tokens, channels = a.shape[-2:]
@@ -41,4 +42,4 @@ def similarity(a: jax.Array, b: jax.Array, kind: str = "flatten") -> jax.Array:
     if side * side != tokens:
         raise ValueError(f"similarity width: {tokens} tokens are no square.")
     a, b = (x.reshape(*x.shape[:-2], side, side, channels) for x in (a, b))
-    return _cosine(a, b, -2).sum((-2, -1))
+    return cosine(a, b, -2).sum((-2, -1))

@@ -2,7 +2,11 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
+import chex
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -10,13 +14,13 @@ from experiments.chosen_text_bank import open_bank
 from experiments.sam2s import long_report, long_tables
 from experiments.sam2s.long_data import LongOptions
 from experiments.sam2s.long_run import LongRun, load_all
-from experiments.sam2s.long_tracking import parse_policies
+from experiments.sam2s.long_tracking import SlotPrompt, _rewritten, parse_policies
 from surgjax.checkpoints import save_params, save_safetensors
 from surgjax.evaluation.our_segmenter import OurSegmenter
 from surgjax.evaluation.prompting import first_prompt
 from surgjax.evaluation.shares import Share
 from surgjax.inference import VideoPredictor
-from surgjax.inference.frames import SequenceSource
+from surgjax.inference.frames import SequenceSource, resize_for_model
 from surgjax.models.sam2 import add_semantic_token, init_params
 from surgjax.models.trained_bank import trained_bank
 from surgjax.models.variants import get_config
@@ -149,6 +153,63 @@ def test_policies_differ_and_programs_outlive_weights(tracker):
     seconds = tracker.compile_seconds
     assert np.abs(recent - last(1)[0]).max() > 0
     assert tracker.compile_seconds == seconds
+
+
+def test_a_bank_written_again_is_the_bank_and_the_iou_decides(tracker):
+    video, programs = _video("v"), tracker.programs[MEMORY.split(",")[1]]
+    tracker.set_params(_present())
+    state, rewrite = (
+        programs.stream.init_state(tracker.slots, 12),
+        jax.jit(_rewritten, static_argnums=0),
+    )
+    blank = programs.blank_prompts(tracker.slots, tracker.points)
+    box = SlotPrompt(np.array([[2.0, 4.0], [18.0, 20.0]]), np.array([2, 3]))
+    refused = jax.tree.map(jnp.copy, state.bank)  # a step uses its state up
+    for t in range(5):
+        features = programs.encode(resize_for_model(video.frames_u8[t], CONFIG.image_size))
+        prompts = blank if t else tracker._padded({0: box, 2: box}, blank)
+        before = jax.tree.map(jnp.copy, state)
+        state, output = programs.track(state, features, prompts)
+        args = (programs.stream, before, output, prompts)
+        chex.assert_trees_all_close(rewrite(*args, output.iou), state.bank, atol=1e-6)
+        refused = rewrite(programs.stream, before.replace(bank=refused), *args[2:], output.iou - 9)
+    assert np.asarray(state.bank.chosen).tolist() == [2, 0, 2, 0]  # of four candidates, in twos
+    assert not np.asarray(refused.chosen).any() and not np.asarray(refused.count).any()
+
+
+def test_what_is_written_again_is_what_is_read(tracker, monkeypatch):
+    video, told = _video("v"), []
+
+    def forgotten(stream, before, output, prompts, ious):
+        told.append(ious)
+        return before.bank
+
+    monkeypatch.setattr(tracker, "truth", {"recent"})
+    monkeypatch.setattr(tracker, "_rewrite", forgotten)
+    target = lambda slot, t: (video.label_maps[t] == 1, None)  # noqa: E731
+    every = list(tracker.track(SequenceSource(video.frames_u8), {0: 0}, target))
+    assert len(told) == len(every) == 12 and told[0].shape == (tracker.slots,)
+    ran = {label: bool(one.ran[0]) for label, one in every[-1].outputs.items()}
+    assert ran == {label: label != "recent" for label in tracker.programs}
+
+
+def test_true_ious_by_hand(tracker):
+    low_res = np.full((tracker.slots, 2, 2), -1.0, np.float32)
+    low_res[0, 0], low_res[1] = 1, 1  # the upper half; everything
+    left = np.array([[1, 0], [1, 0]], bool)
+    ignored = np.array([[0, 1], [0, 0]], bool)
+    target = lambda slot, t: (left, ignored if slot == 0 else None)  # noqa: E731
+    found = tracker._true_ious(SimpleNamespace(low_res=low_res), 5, {0: 0, 1: 5, 2: 6}, target)
+    assert found.tolist()[:3] == [0.5, 0.5, 0]  # 1 of 2 where known, 2 of 4, not prompted yet
+    nothing = lambda slot, t: (np.zeros((2, 2), bool), None)  # noqa: E731
+    assert not tracker._true_ious(SimpleNamespace(low_res=-(low_res**2)), 5, {0: 0}, nothing).any()
+
+
+def test_a_gate_is_one_of_two():
+    one, two = parse_policies("divemem:gate=truth,divemem")
+    assert one.stated == two.stated + " with true IoUs" and one.label == "divemem:gate=truth"
+    with pytest.raises(ValueError, match="gate=god: predicted or truth"):
+        parse_policies("divemem:gate=god")
 
 
 @pytest.fixture(scope="module")

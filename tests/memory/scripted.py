@@ -24,16 +24,24 @@ class Frame:
     iou: float = 1.0
     score: float = 1.0
     prompted: bool = False
+    likeness: float | None = None  # cosine of the pointer to that of a prompt with likeness 1
 
     @property
     def memory(self) -> np.ndarray:
         turn = np.deg2rad(self.angle)
         return np.tile(np.array([np.cos(turn), np.sin(turn)], np.float32), (TOKENS, 1))
 
+    @property
+    def pointer(self) -> np.ndarray:
+        if self.likeness is None:
+            return np.full(4, self.index, np.float32)
+        rest = np.sqrt(1 - self.likeness**2)
+        return np.array([3 * self.likeness, 3 * rest, 0, 0], np.float32)
+
     def entry(self) -> MemoryEntry:
         return MemoryEntry(
             features=jnp.asarray(self.memory),
-            pointer=jnp.full((4,), float(self.index)),
+            pointer=jnp.asarray(self.pointer),
             frame_index=jnp.int32(self.index),
             is_conditioning=jnp.bool_(self.prompted),
             object_score=jnp.float32(self.score),

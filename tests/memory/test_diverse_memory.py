@@ -60,6 +60,27 @@ def test_hand_table(case):
     assert long_frames(run(memory, [PROMPT, *frames])) == want
 
 
+def test_a_candidate_is_like_some_prompt_where_that_is_asked():
+    prompt = Frame(0, prompted=True, likeness=1)
+    frames = [Frame(1, 80, likeness=0.5), Frame(2, 70, likeness=-1), Frame(3, 10, likeness=0.9)]
+    frames += [Frame(4, 40, likeness=0.81), Frame(5, 20, likeness=1)]
+    asked = policy("divemem", "delta=3,likeness=0.8")
+    assert long_frames(run(asked, [prompt, *frames])) == [4]
+    assert long_frames(run(policy("divemem", "delta=3"), [prompt, *frames])) == [1]
+    # A second prompt that looks otherwise counts as much as the first, before its frame too.
+    other = Frame(9, prompted=True, likeness=0.5)
+    assert long_frames(run(asked, [prompt, other, *frames])) == [1]
+    # Slots without a prompt hold zeros, which are like nothing: cosine 0.
+    anything = policy("divemem", "delta=1,likeness=0,gamma=0")
+    assert long_frames(run(anything, [prompt, Frame(1, likeness=-0.5)])) == []
+
+
+@pytest.mark.parametrize("value", ["1.01", "-1.5"])
+def test_likeness_is_a_cosine(value):
+    with pytest.raises(ValueError, match=f"likeness={value}: a cosine"):
+        policy("divemem", f"likeness={value}")
+
+
 def test_dlm_has_no_test_of_presence():
     frames = [PROMPT, Frame(1, 80, score=-1), *tracked([10, 40], 2)]
     assert long_frames(run(policy("dlm", "delta=3"), frames)) == [1]
