@@ -19,6 +19,7 @@ _FLAGS = (
     flags.DEFINE_integer(
         "snapshot_every", _DEFAULT.snapshot_every, "Frames between snapshots to go on from."
     ),
+    flags.DEFINE_integer("chunk", _DEFAULT.chunk, "Frames that one program tracks; 8 on a GPU."),
     flags.DEFINE_float("fps", _DEFAULT.fps, "Of overlay.mp4 where the source has no frame rate."),
     flags.DEFINE_bool("require_accelerator", False, "Fail where there is only a CPU."),
     flags.DEFINE_bool("random_weights", False, "Untrained weights, to try the command."),

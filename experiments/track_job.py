@@ -192,7 +192,7 @@ class TrackJob:
         return self.predictor.propagate_in_video(state, start, reverse=True)
 
     def _track(self, state, frames: Iterator, cached: bool) -> None:
-        progress, is_first = Progress("tracking", self.steps - self.done), True
+        progress, is_first, due = Progress("tracking", self.steps - self.done), True, False
         start, compiled = time.perf_counter(), self.predictor.timings["compile_seconds"]
         try:
             for frame_index, object_ids, mask_logits in frames:
@@ -212,8 +212,10 @@ class TrackJob:
                     progress.first_step()
                 else:
                     progress.step()
-                if is_first or not self.done % self.options.snapshot_every:
+                due |= is_first or not self.done % self.options.snapshot_every
+                if due and not self.predictor.frames_ahead(state):
                     self._save(state)
+                    due = False
                 is_first, start, compiled = False, time.perf_counter(), total
         finally:
             progress.finish()

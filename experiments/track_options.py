@@ -39,6 +39,7 @@ class TrackOptions:
     overwrite: bool = False
     resume: bool = False  # go on with what an interrupted run has left in `output`
     snapshot_every: int = 500  # frames; at most so many are tracked again after a kill
+    chunk: int = 1  # frames that one program tracks
     fps: float = 25.0
     require_accelerator: bool = False
     random_weights: bool = False
@@ -73,6 +74,8 @@ def check_options(options: TrackOptions) -> None:
         raise ValueError("--per_frame_classes needs --text_bank=FILE.")
     if options.resume and options.overwrite:
         raise ValueError("--resume and --overwrite contradict each other.")
+    if options.chunk < 1:
+        raise ValueError(f"--chunk={options.chunk}: 1 frame or more expected.")
     if options.snapshot_every < 1:
         raise ValueError(f"--snapshot_every={options.snapshot_every}: 1 frame or more expected.")
 
@@ -94,6 +97,7 @@ def load_predictor(options: TrackOptions):
         memory=options.memory,
         memory_options=options.memory_options,
         keep_records=False,  # one pass per direction: nothing is corrected afterwards
+        chunk=options.chunk,
         text_bank=bank_of(options),
     )
     predictor.programs.on_compile = lambda what: None  # one notice stands for all programs

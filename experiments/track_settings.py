@@ -60,6 +60,7 @@ def model_settings(options: TrackOptions, predictor: Any) -> dict[str, Any]:
         "weights_sha256": predictor.checkpoint_sha256 or "random weights",
         "image_size": predictor.config.image_size,
         "precision": options.precision,
+        "chunk": options.chunk,  # masks differ by rounding
         "memory": {"policy": options.memory, "options": options.memory_options},
         "direction": options.direction,
         "per_object_masks": options.per_object_masks,

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from surgjax.inference import chunks
 from surgjax.inference.stream import FramePrompts, Stream, TrackOutput, TrackState, no_prompts
 from surgjax.memory.memory_bank import MemoryEntry
 from surgjax.structs import ImageFeatures
@@ -79,6 +80,19 @@ class Programs:
         key = ("tracker", prompts.track.shape[0], prompts.points.valid.shape[1])
         args = (self.params, state, features, prompts)
         return self._run(key, self.stream.track, *args, donate=(1,))
+
+    def track_chunk(
+        self,
+        state: TrackState,
+        frames: np.ndarray,
+        real: np.ndarray,
+        prompts: FramePrompts,
+        keep_memory: bool,
+    ) -> tuple[TrackState, TrackOutput]:
+        """Normalised frames [T, S, S, 3] in one program, see `chunks`. The state is donated."""
+        key = ("chunk", frames.shape[0], *prompts.points.valid.shape, keep_memory)
+        one = functools.partial(chunks.track_chunk, self.stream, keep_memory)
+        return self._run(key, one, self.params, state, frames, real, prompts, donate=(1,))
 
     def blank_prompts(self, objects: int, points: int = POINT_BUCKETS[0]) -> FramePrompts:
         """Empty prompts that already lie on the device; `replace` fields of them."""

@@ -18,11 +18,13 @@ import numpy as np
 from absl import logging
 
 from surgjax.inference.device_tracks import DeviceTracks
+from surgjax.inference.frame_source import FrameReadError
 from surgjax.inference.session import ObjectTrack, VideoState
 from surgjax.inference.video_engine import Frame, VideoEngine
 from surgjax.ops.masks import fill_holes
 
 WayBack = dict[int, tuple[ObjectTrack, int]]  # id -> the object, and where its masks start
+Tracked = tuple[dict[int, np.ndarray], dict[int, np.ndarray]]  # id -> logits, id -> semantic vector
 
 
 @dataclasses.dataclass
@@ -34,6 +36,7 @@ class Running:
     is_way_back: bool = False  # the second half of `propagate_both`
     then_back: bool = False  # the first half of it
     last: int | None = None  # the frame that was yielded last
+    ahead: int = 0  # frames that are tracked and have not been yielded
 
     @property
     def rest(self) -> range:
@@ -127,38 +130,89 @@ class Propagation(VideoEngine):
                 return
             changed = self._settle(state)
             tracks.drop_missing()
-            run: dict[int, int] = {}
-            masks: dict[int, np.ndarray] = {}
-            state.semantics = {}
-            for obj_id, track in state.objects.items():
-                if not track.conditioning:
-                    continue
-                if (t - self._begin(obj_id, track, direction, way_back)) * direction < 0:
-                    continue
-                if obj_id not in tracks.slot_of:
-                    tracks.replay(obj_id, t)
-                elif obj_id in changed and self.clear_non_cond_mem_around_input:
-                    tracks.forget(obj_id, t)
-                tracks.remember_prompts(obj_id, t, self._known(state, track, t, direction))
-                if t in track.conditioning:
-                    masks[obj_id] = track.conditioning[t].low_res
-                    semantic = track.conditioning[t].semantic
-                    if semantic is not None:
-                        state.semantics[obj_id] = semantic
-                    track.mark_tracked(t, direction)
-                    if self.clear_non_cond_mem_around_input:
-                        self._clear_around(state, obj_id, t)
-                        tracks.forget(obj_id, t + direction)
-                elif tracks.has_prompts(obj_id):
-                    run[obj_id] = tracks.slot_of[obj_id]
-            if run:
-                masks |= self._track_frame(state, tracks, t, run)
+            run, masks = self._at_frame(state, tracks, t, direction, way_back, changed)
+            together = [t]
+            if running is not None and run and not masks:
+                together += self._ahead(state, running, t, direction, way_back, run)
+            owners = {obj_id: state.objects[obj_id] for obj_id in [*run, *masks]}
+            semantics = state.semantics
+            found = self._track_frames(state, tracks, together, run) if run else [({}, {})]
             for obj_id in run:
-                state.objects[obj_id].mark_tracked(t, direction)
-            ids = state.obj_ids if way_back is None else [o for o in state.objects if o in masks]
-            if running is not None:
-                running.last = t
-            yield t, ids, self._to_video(state, [masks.get(o) for o in ids])
+                for f in together[: len(found)]:
+                    state.objects[obj_id].mark_tracked(f, direction)
+            for k, (tracked, meant) in enumerate(found):
+                f = t if k == 0 else next(upcoming)
+                if not state.objects:
+                    return
+                # An object may have gone since, and its id have been given to another.
+                here = [o for o, owner in owners.items() if state.objects.get(o) is owner]
+                shown = {o: (masks | tracked)[o] for o in here}
+                state.semantics = {o: v for o, v in (semantics | meant).items() if o in here}
+                ids = state.obj_ids if way_back is None else [o for o in state.objects if o in here]
+                if running is not None:
+                    running.last, running.ahead = f, len(found) - 1 - k
+                yield f, ids, self._to_video(state, [shown.get(o) for o in ids])
+
+    def _at_frame(
+        self,
+        state: VideoState,
+        tracks: DeviceTracks,
+        t: int,
+        direction: int,
+        way_back: WayBack | None,
+        changed: list[int],
+    ) -> tuple[dict[int, int], dict[int, np.ndarray]]:
+        """Brings the banks to frame t: the objects to track there (id -> slot), and the masks of
+        those that were prompted there."""
+        run: dict[int, int] = {}
+        masks: dict[int, np.ndarray] = {}
+        state.semantics = {}
+        for obj_id, track in state.objects.items():
+            if not track.conditioning:
+                continue
+            if (t - self._begin(obj_id, track, direction, way_back)) * direction < 0:
+                continue
+            if obj_id not in tracks.slot_of:
+                tracks.replay(obj_id, t)
+            elif obj_id in changed and self.clear_non_cond_mem_around_input:
+                tracks.forget(obj_id, t)
+            tracks.remember_prompts(obj_id, t, self._known(state, track, t, direction))
+            if t in track.conditioning:
+                masks[obj_id] = track.conditioning[t].low_res
+                semantic = track.conditioning[t].semantic
+                if semantic is not None:
+                    state.semantics[obj_id] = semantic
+                track.mark_tracked(t, direction)
+                if self.clear_non_cond_mem_around_input:
+                    self._clear_around(state, obj_id, t)
+                    tracks.forget(obj_id, t + direction)
+            elif tracks.has_prompts(obj_id):
+                run[obj_id] = tracks.slot_of[obj_id]
+        return run, masks
+
+    def _ahead(
+        self,
+        state: VideoState,
+        running: Running,
+        t: int,
+        direction: int,
+        way_back: WayBack | None,
+        run: dict[int, int],
+    ) -> list[int]:
+        """The frames after t, in the direction of travel, that may share a program with it: no
+        object starts there or is prompted, and the same prompts are read."""
+        slots = self.programs.stream.cond_slots
+        if any(len(track.conditioning) > slots for track in state.objects.values()):
+            return []  # which of them are read changes on the way
+        place = running.frames.index(t)
+        upcoming = running.frames[place + 1 : place + self.chunk]
+        for count, f in enumerate(upcoming):
+            for obj_id, track in state.objects.items():
+                begin = self._begin(obj_id, track, direction, way_back) if track.conditioning else 0
+                starts = obj_id not in run and (f - begin) * direction >= 0
+                if f in track.conditioning or (track.conditioning and starts):
+                    return list(upcoming[:count])
+        return list(upcoming)
 
     def _tracks(self, state: VideoState, direction: int, way_back: WayBack) -> DeviceTracks:
         """The banks of one propagation. Those of a live stream last as long as the stream."""
@@ -183,29 +237,51 @@ class Propagation(VideoEngine):
             return -direction * math.inf
         return min(track.conditioning) if direction > 0 else max(track.conditioning)
 
-    def _track_frame(
-        self, state: VideoState, tracks: DeviceTracks, t: int, run: dict[int, int]
-    ) -> dict[int, np.ndarray]:
-        """Tracks objects (id -> slot) on frame t; returns their low-resolution logits."""
-        frame = None if self._cached(state, t) else self._read(state, t)
+    def _track_frames(
+        self, state: VideoState, tracks: DeviceTracks, frames: list[int], run: dict[int, int]
+    ) -> list[Tracked]:
+        """Tracks objects (id -> slot) on frames in a row: of one frame or more, what was found."""
+        known = len(frames) == 1 and self._cached(state, frames[0])
+        pixels = [] if known else self._read_chunk(state, frames)
         compiling = self.programs.compile_seconds
         start = time.perf_counter()
-        features = self._features(state, t, frame)
-        tracks.at(t)
+        tracks.at(frames[0])
         only = np.isin(np.arange(tracks.capacity), list(run.values()))
         prompts = self.programs.blank_prompts(tracks.capacity).replace(track=only)
-        tracks.track, output = self.programs.track(tracks.track, features, prompts)
+        if len(pixels) > 1:
+            real = np.arange(self.chunk) < len(pixels)
+            pad = [np.zeros_like(pixels[0])] * (self.chunk - len(pixels))
+            args = (np.stack(pixels + pad), real, prompts, state.store is not None)
+            tracks.track, output = self.programs.track_chunk(tracks.track, *args)
+        else:
+            features = self._features(state, frames[0], None if known else pixels[0])
+            tracks.track, output = self.programs.track(tracks.track, features, prompts)
+            output = jax.tree.map(lambda x: x[None], output)
         low_res = np.asarray(jax.block_until_ready(output.low_res))
         spent = time.perf_counter() - start - (self.programs.compile_seconds - compiling)
-        self.programs.step_ms.append(1000 * spent)
-        if output.semantic is not None:
-            vectors = np.asarray(output.semantic)
-            state.semantics |= {o: vectors[slot] for o, slot in run.items()}
-        # As in the reference, the mask is kept filled, and its memory is of the mask as it was.
-        filled = {o: fill_holes(low_res[slot], self.fill_hole_area) for o, slot in run.items()}
-        if state.store is not None:
-            host = jax.device_get(output)
-            for obj_id, slot in run.items():
-                record = self._to_record(host, slot)._replace(low_res=filled[obj_id])
-                state.store.put(obj_id, t, record)
-        return filled
+        frames = frames[: max(len(pixels), 1)]
+        self.programs.step_ms.extend([1000 * spent / len(frames)] * len(frames))
+        semantic = None if output.semantic is None else np.asarray(output.semantic)
+        host = jax.device_get(output) if state.store is not None else None
+        found: list[Tracked] = []
+        for k, t in enumerate(frames):
+            # As in the reference, the mask is kept filled; its memory is of the mask as it was.
+            filled = {o: fill_holes(low_res[k, s], self.fill_hole_area) for o, s in run.items()}
+            meant = {} if semantic is None else {o: semantic[k, s] for o, s in run.items()}
+            found.append((filled, meant))
+            if state.store is not None:
+                at = jax.tree.map(lambda x, k=k: x[k], host)
+                for obj_id, slot in run.items():
+                    record = self._to_record(at, slot)._replace(low_res=filled[obj_id])
+                    state.store.put(obj_id, t, record)
+        return found
+
+    def _read_chunk(self, state: VideoState, frames: list[int]) -> list[np.ndarray]:
+        """Pixels of these frames, up to the first one that cannot be read."""
+        pixels = [self._read(state, frames[0])]
+        for t in frames[1:]:
+            try:
+                pixels.append(self._read(state, t))
+            except FrameReadError:  # its turn comes, after the masks of those before it
+                break
+        return pixels

@@ -41,6 +41,10 @@ def take_snapshot(state: VideoState) -> Snapshot:
     running = state.running
     if running is None or running.last is None:
         raise ValueError("snapshot: no frame of this video has been tracked yet")
+    if running.ahead:
+        raise ValueError(
+            f"snapshot: {running.ahead} frames of the chunk under way have not been taken yet"
+        )
     if state.store is not None:
         raise ValueError("snapshot: records of tracked frames are kept; keep_records=False needed")
     waiting = [obj_id for obj_id, track in state.objects.items() if track.pending]

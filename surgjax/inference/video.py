@@ -53,6 +53,9 @@ class VideoPredictor(Propagation):
     clear_non_cond_mem_around_input: forgets tracked frames near a new prompt.
     keep_records: False leaves no temporary file; then a tracked frame cannot be corrected, and a
         propagation that starts mid-video begins with the prompts alone.
+    chunk: so many frames without a prompt are tracked in one program. Masks come together then, and
+        what is prompted between two of them counts from the next chunk on (a frame of the chunk
+        under way counts as tracked). Live streams are tracked frame by frame.
     records_folder: where the temporary file lies (default: the system's folder).
     text_bank: for models with a semantic token, what `class_probabilities` chooses among.
     """
@@ -271,8 +274,12 @@ class VideoPredictor(Propagation):
         start = max((begin for _, begin in before.values()), default=-1)
         yield from self._propagate(state, range(start, -1, -1), -1, before)
 
+    def frames_ahead(self, state: VideoState) -> int:
+        """Frames of the chunk under way that are tracked and have not been yielded."""
+        return 0 if state.running is None else state.running.ahead
+
     def snapshot(self, state: VideoState) -> Snapshot:
-        """What a propagation has remembered, between two of its frames; for `restore`.
+        """What a propagation has remembered, between two of its frames (or chunks); for `restore`.
 
         Of a predictor with keep_records=False and a video that can be read again.
         """

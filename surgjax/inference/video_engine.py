@@ -48,6 +48,7 @@ class VideoEngine:
         causal: bool = False,
         clear_non_cond_mem_around_input: bool = False,
         keep_records: bool = True,
+        chunk: int = 1,
         records_folder: str | None = None,
         text_bank: TextBank | None = None,
     ):
@@ -55,6 +56,8 @@ class VideoEngine:
         for name, value in (("precision", precision), ("memory_precision", memory_precision)):
             if value not in PRECISIONS:
                 raise ValueError(f"{name} {value!r}: expected one of {tuple(PRECISIONS)}")
+        if chunk < 1:
+            raise ValueError(f"chunk {chunk}: one frame or more expected")
         if stream is None:
             stream = Stream.create(
                 config,
@@ -74,6 +77,7 @@ class VideoEngine:
         self.causal = causal
         self.clear_non_cond_mem_around_input = clear_non_cond_mem_around_input
         self.keep_records = keep_records
+        self.chunk = chunk
         self.records_folder = records_folder
         self.checkpoint_sha256: str | None = None
         has_bank = text_bank is not None

@@ -202,18 +202,19 @@ def test_programs_serve_every_video_and_an_interrupted_one_goes_on(listed, monke
     """The real predictor: one compilation for all, and no frame of a kept part tracked again."""
     config = debug_config()
     predictor = VideoPredictor(lively_params(config), config, keep_records=False)
-    real, compiled, tracked = VideoPredictor._track_frame, [], []
+    real, compiled, tracked = VideoPredictor._track_frames, [], []
 
-    def track(self, state, tracks, t, run):
+    def track(self, state, tracks, frames, run):
+        (t,) = frames
         if len(tracked) == 11:  # the fourth tracked frame of b
             tracked.append(None)
             raise KeyboardInterrupt
         tracked.append(t)
-        found = real(self, state, tracks, t, run)
+        found = real(self, state, tracks, frames, run)
         compiled.append(len(self.programs.compiled))
         return found
 
-    monkeypatch.setattr(VideoPredictor, "_track_frame", track)
+    monkeypatch.setattr(VideoPredictor, "_track_frames", track)
     with pytest.raises(KeyboardInterrupt):
         _run(_many(listed, predictor, snapshot_every=2))
     failed, _ = _run(_many(listed, predictor, snapshot_every=2))

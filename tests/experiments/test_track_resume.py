@@ -1,6 +1,7 @@
 """track --resume: killed at any moment, it goes on, and nobody can tell from the results."""
 
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -90,12 +91,13 @@ def whole(clip, predictor, tmp_path_factory):
     """What an uninterrupted run writes, by direction."""
     found = {}
 
-    def make(direction):
-        if direction not in found:
+    def make(direction, chunk=1):
+        key = direction, chunk
+        if key not in found:
             output = tmp_path_factory.mktemp("whole") / "out"
-            _run(_options(clip, output, direction=direction), predictor)
-            found[direction] = _contents(output)
-        return found[direction]
+            _run(_options(clip, output, direction=direction, chunk=chunk), predictor)
+            found[key] = _contents(output)
+        return found[key]
 
     return make
 
@@ -115,23 +117,30 @@ def _kill_after(monkeypatch, commits, before):
     monkeypatch.setattr(os, "replace", replace)
 
 
-@pytest.mark.parametrize(("direction", "seed"), [("forward", 0), ("both", 2), ("backward", 1)])
-def test_killed_again_and_again(clip, predictor, whole, tmp_path, monkeypatch, direction, seed):
+@pytest.mark.parametrize(
+    ("direction", "seed", "chunk"),
+    [("forward", 0, 1), ("both", 2, 1), ("backward", 1, 1), ("forward", 3, 3)],
+)
+def test_killed_again_and_again(
+    clip, predictor, whole, tmp_path, monkeypatch, direction, seed, chunk
+):
     """Six kills between any two files, then to the end: the same bytes."""
+    asked = functools.partial(_options, clip, tmp_path / "out", direction=direction, chunk=chunk)
     rng, output = np.random.default_rng(seed), tmp_path / "out"
-    expected, went_on = whole(direction), 0
+    monkeypatch.setattr(predictor, "chunk", chunk)
+    expected, went_on = whole(direction, chunk), 0
     for number in range(6):
         with monkeypatch.context() as patched:
             _kill_after(patched, int(rng.integers(1, 24)), bool(number % 2))
             try:
-                options = _options(clip, output, direction=direction, resume=number > 0)
+                options = asked(resume=number > 0)
                 _, said = _run(options, predictor)
             except Killed:
                 continue
             went_on += "going on in" in said
             break
     else:
-        _, said = _run(_options(clip, output, direction=direction, resume=True), predictor)
+        _, said = _run(asked(resume=True), predictor)
         went_on += "going on in" in said
     assert went_on  # the last part did not begin again
     assert _contents(output) == expected
@@ -166,17 +175,18 @@ def test_killed_between_results_that_are_moved_out(clip, predictor, whole, tmp_p
 
 def test_no_more_than_a_snapshot_is_tracked_again(clip, predictor, whole, tmp_path, monkeypatch):
     output = tmp_path / "out"
-    real = VideoPredictor._track_frame
+    real = VideoPredictor._track_frames
     seen = []
 
-    def track(self, state, tracks, t, run):
+    def track(self, state, tracks, frames, run):
+        (t,) = frames
         if t == 7 and 7 not in seen:
             seen.append(t)
             raise Killed
         seen.append(t)
-        return real(self, state, tracks, t, run)
+        return real(self, state, tracks, frames, run)
 
-    monkeypatch.setattr(VideoPredictor, "_track_frame", track)
+    monkeypatch.setattr(VideoPredictor, "_track_frames", track)
     with pytest.raises(Killed):
         _run(_options(clip, output), predictor)
     (work,) = output.glob(".unfinished-*")
@@ -190,15 +200,16 @@ def test_no_more_than_a_snapshot_is_tracked_again(clip, predictor, whole, tmp_pa
 
 
 def test_a_run_that_was_interrupted_by_hand_goes_on(clip, predictor, whole, tmp_path, monkeypatch):
-    output, real = tmp_path / "out", VideoPredictor._track_frame
+    output, real = tmp_path / "out", VideoPredictor._track_frames
 
-    def track(self, state, tracks, t, run):
+    def track(self, state, tracks, frames, run):
+        (t,) = frames
         if t == 5:
             raise KeyboardInterrupt
-        return real(self, state, tracks, t, run)
+        return real(self, state, tracks, frames, run)
 
     with monkeypatch.context() as patched:
-        patched.setattr(VideoPredictor, "_track_frame", track)
+        patched.setattr(VideoPredictor, "_track_frames", track)
         with pytest.raises(TrackStopped, match="stopped: interrupted; .* --resume goes on"):
             _run(_options(clip, output, direction="both"), predictor)
     summary = json.loads((output / "summary.json").read_text())

@@ -39,6 +39,9 @@ class ScriptedPredictor:
         self.max_objects = max_objects
         return video
 
+    def frames_ahead(self, state):
+        return 0
+
     def _prompted(self, frame_idx, obj_id):
         self.timings["compile_seconds"] = 1.5
         self.first[obj_id] = min(self.first.get(obj_id, frame_idx), frame_idx)
