@@ -33,6 +33,7 @@ EXTRAS = {
     "torch": ["torch==2.13.0", "transformers>=5.23,<5.24"],
     "dev": [
         "chex>=0.1.90",
+        "flatbuffers>=24",
         "hypothesis>=6.100",
         "import-linter>=2.1",
         "pyright[nodejs]>=1.1.400",
@@ -40,6 +41,7 @@ EXTRAS = {
         "pytest-xdist>=3.6",
         "ruff>=0.12",
     ],
+    "export": ["flatbuffers>=24"],  # the format of jax.export's files
     "tb": ["tensorboardX>=2.6"],  # event files for TensorBoard, without TensorFlow
     "viz": ["matplotlib>=3.9"],
 }
