@@ -66,8 +66,9 @@ def get_config(mode: str = "full") -> ConfigDict:
     c.eval.update(images=20, videos=4, frames=120, objects=3, pictures=4)
     if "consecutive" not in modes:
         c = common.with_long_memories(c)
-        # nano's best predicted IoU is below SAM2S's 0.95; candidates of a second or more.
-        c.eval.memory_options = "gamma=0.9,delta=15"
+        # nano's best predicted IoU is below SAM2S's 0.95, and above 0.9 no buffer fills on long
+        # clips; candidates of a second or more.
+        c.eval.memory_options = "gamma=0.8,delta=15"
     if "no_tsl" not in modes:
         c = common.with_semantic_token(c, "fallback:generated")
     c.optim.new_parts_lr = 1e-3  # Muon's: more than the rest, less than nano had from nothing
