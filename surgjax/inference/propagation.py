@@ -256,13 +256,17 @@ class Propagation(VideoEngine):
         else:
             features = self._features(state, frames[0], None if known else pixels[0])
             tracks.track, output = self.programs.track(tracks.track, features, prompts)
-            output = jax.tree.map(lambda x: x[None], output)
-        low_res = np.asarray(jax.block_until_ready(output.low_res))
+
+        def rows(x: jax.Array) -> np.ndarray:
+            """On the host, one row a frame: on the device it would be a program for every leaf."""
+            return np.asarray(x) if len(pixels) > 1 else np.asarray(x)[None]
+
+        low_res = rows(jax.block_until_ready(output.low_res))
         spent = time.perf_counter() - start - (self.programs.compile_seconds - compiling)
         frames = frames[: max(len(pixels), 1)]
         self.programs.step_ms.extend([1000 * spent / len(frames)] * len(frames))
-        semantic = None if output.semantic is None else np.asarray(output.semantic)
-        host = jax.device_get(output) if state.store is not None else None
+        semantic = None if output.semantic is None else rows(output.semantic)
+        host = jax.tree.map(rows, output) if state.store is not None else None
         found: list[Tracked] = []
         for k, t in enumerate(frames):
             # As in the reference, the mask is kept filled; its memory is of the mask as it was.
