@@ -10,6 +10,7 @@ import importlib.resources
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 from absl import app, flags
 from PIL import Image
@@ -51,6 +52,13 @@ def run(options: ExportOptions, say: Callable[[str], None] = print) -> dict[str,
     """Writes the folder and says what is in it."""
     check_model(options)
     check_output_folder(options.output, options.overwrite)
+    backend = jax.default_backend()
+    here = {"gpu": "cuda"}.get(backend, backend)
+    if options.platforms and here not in options.platforms:
+        raise ValueError(
+            f"--platforms={','.join(options.platforms)}: {here} expected among them; the folder is "
+            "reloaded and checked on this machine."
+        )
     policy = options_for(options.memory, options.memory_options)
     name = options.checkpoint or options.model or "nano"
     params, config, sha256 = load_weights(name, options.image_size, options.random_weights)
