@@ -9,6 +9,9 @@ What the claims compare with takes one of the three away: `:consecutive` takes e
 and SAM 2's memory, `:hard_labels` leaves masks as they are, `:no_tsl` has no token. `:raters` gives
 every video to one of five annotators. Several are joined by commas. `:images` takes single frames,
 for what labels do alone (`:images,raters` beside `:images,raters,hard_labels`).
+`:token` trains the semantic token alone, on weights that have one (a run's export), with classes
+that count the same however often they are shown; masks and scores stay those of the weights:
+  ... --config configs/sam2s/generated.py:token --config.init.checkpoint=SEED0.safetensors
 `:debug` takes two tiny steps on clips it makes itself, from nothing.
 Expect: 30 minutes on one CPU core; what it brought, in docs/sam2s_results.md.
 """
@@ -17,7 +20,7 @@ from ml_collections import ConfigDict
 
 from configs.promptable_sam2 import common
 
-MODES = ("consecutive", "hard_labels", "images", "no_tsl", "raters")
+MODES = ("consecutive", "hard_labels", "images", "no_tsl", "raters", "token")
 RATERS = ("tight", "loose", "polygon", "shaky", "blunt")
 
 
@@ -53,10 +56,8 @@ def get_config(mode: str = "full") -> ConfigDict:
     # pixel would hardly reach. Raters differ by more than that.
     c.loss.arl = {"sigma": 0.0 if "hard_labels" in modes else 4.0, "form": "calibrated"}
     if "images" in modes:
-        c.train_data.image = c.train_data.clip.copy_and_resolve_references()
+        c.train_data.image = _single_frames(c)
         del c.train_data["clip"]
-        c.train_data.image.update(kind="image", batch=6)
-        c.train_data.image.sampler = {"frames": 1, "objects": 3}
         c.stages = ({"steps": 120, "shares": {"image": 1.0}},)
         c.recipe = "frozen_encoder"  # labels teach the decoder; a step takes half the time
         c.prompts.loss_size = 256
@@ -71,20 +72,45 @@ def get_config(mode: str = "full") -> ConfigDict:
         c.eval.memory_options = "gamma=0.8,delta=15"
     if "no_tsl" not in modes:
         c = common.with_semantic_token(c, "fallback:generated")
+    if "token" in modes:
+        c = _token_alone(c)
     c.optim.new_parts_lr = 1e-3  # Muon's: more than the rest, less than nano had from nothing
     c.eval.set = {"name": "generated/long", "split": "val"}
     return _shrunk(c) if "debug" in modes else c
 
 
+def _single_frames(c: ConfigDict) -> ConfigDict:
+    """As many frames as nearly a clip has, each of another video."""
+    kind = c.train_data.clip.copy_and_resolve_references()
+    kind.update(kind="image", batch=6)
+    kind.sampler = ConfigDict({"frames": 1, "objects": 3})
+    return kind
+
+
+def _token_alone(c: ConfigDict) -> ConfigDict:
+    if not c.prompts.get("semantic_weight"):
+        raise ValueError("config mode 'token' trains what 'no_tsl' and 'images' leave out.")
+    c.recipe = "semantic/*"
+    c.init.checkpoint = ""
+    # A clip shows three objects at most, however many frames it has; single frames show eighteen.
+    c.train_data.image = _single_frames(c)
+    c.stages = ({"steps": 1600, "shares": {"clip": 0.5, "image": 0.5}},)
+    c.prompts.update(semantic_weight=1.0, semantic_balance=1.0)
+    c.prompts.drift_probability = 0.0  # a memory of something else has another class
+    return c
+
+
 def _shrunk(c: ConfigDict) -> ConfigDict:
     c = common.shrink(c)
     c.init.checkpoint = ""
-    (kind,) = (kind for name, kind in c.train_data.items() if name != "folder")
-    (only,) = kind.sets
-    kind.sets = ({**only, "name": "generated/tiny"},)
     c.eval.set.name = "generated/tiny"
-    if kind.kind == "clip":
-        kind.sampler.frames = 4
-        if kind.sampler.kind == "hybrid":
-            kind.sampler.num_long = 1
+    for name, kind in c.train_data.items():
+        if name == "folder":
+            continue
+        (only,) = kind.sets
+        kind.sets = ({**only, "name": "generated/tiny"},)
+        if kind.kind == "clip":
+            kind.sampler.frames = 4
+            if kind.sampler.kind == "hybrid":
+                kind.sampler.num_long = 1
     return c

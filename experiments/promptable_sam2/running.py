@@ -215,7 +215,8 @@ def run(config: Any, workdir: str) -> train.TrainState:
         if bank is not None:
             logging.info("%s", chosen_text_bank.about(bank))
             distributed.check_same("the text bank", bank.sha256())
-        opened = sources.open_sources(kinds, folder, config.seed, place, bank)
+        balance = config.prompts.get("semantic_balance", 0) > 0
+        opened = sources.open_sources(kinds, folder, config.seed, place, bank, balance)
         evaluate = _evaluate(config, folder)
         state, shardings = _first_state(config, mesh)
         losses = {

@@ -17,6 +17,7 @@ from absl import logging
 
 from surgjax.data import few_shot, gap_statistics
 from surgjax.data.augment import AugmentConfig, StillMotion
+from surgjax.data.class_shares import class_shares
 from surgjax.data.clips import open_clips
 from surgjax.data.colour_jitter import Jitter
 from surgjax.data.mixture import Mixture, MixtureEntry
@@ -33,6 +34,7 @@ from surgjax.train.scene_batches import BatchOptions
 
 _SET_KINDS = ("clip", "image")
 _COUNTED_GAPS = 256  # examples whose gaps are logged before training
+_COUNTED_CLASSES = 4096  # examples whose classes are counted before training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,7 +183,11 @@ def classes_of(entries: Iterable[MixtureEntry], bank: TextBank) -> dict[str, dic
 
 
 def _from_sets(
-    options: SetBatchOptions, folder: str, seed: int, bank: TextBank | None
+    options: SetBatchOptions,
+    folder: str,
+    seed: int,
+    bank: TextBank | None,
+    balance: bool,
 ) -> OpenSource:
     # All of it now, though a later stage may be the first to draw from it.
     entries, augmentation = mixture_entries(folder, options), augment_config(options.augment)
@@ -192,6 +198,12 @@ def _from_sets(
         logging.info("%s %s: %.1f%% of the clips", entry.prepared.name, entry.split, 100 * share)
     for counts in gap_statistics.count_gaps(mixture, range(_COUNTED_GAPS)):
         logging.info("%s", counts.text())
+
+    shares = None
+    if bank is not None and classes is not None and balance:
+        shares = class_shares(mixture, classes, len(bank.names), range(_COUNTED_CLASSES))
+        named = sorted(zip(shares, bank.names, strict=True), reverse=True)
+        logging.info("shares of the classes: %s", ", ".join(f"{k} {s:.3f}" for s, k in named))
 
     def open_source(start: int) -> Iterator[Any]:
         return open_clips(
@@ -205,6 +217,7 @@ def _from_sets(
             threads=options.threads,
             relabel=options.relabel(),
             classes=classes,
+            class_shares=shares,
         )
 
     return open_source
@@ -249,12 +262,14 @@ def open_sources(
     seed: int,
     place: Mapping[str, Callable[[Any], Any]],
     bank: TextBank | None = None,
+    balance: bool = False,
 ) -> dict[str, OpenSource]:
     """What `train.fit` takes as `batches`; each is on its devices before the step asks for it.
 
     folder: of the prepared sets, or of shards (several, separated by commas).
     place: by kind, starts the transfer of a batch's arrays.
     bank: of text vectors, where batches are to say which of them their objects are.
+    balance: whether batches of prepared sets are to say how often each of them is drawn.
     """
     named = None if bank is None else class_rows("generated", CATEGORIES, bank)
 
@@ -268,7 +283,7 @@ def open_sources(
     sources: dict[str, OpenSource] = {}
     for number, (name, options) in enumerate(kinds.items()):
         if isinstance(options, SetBatchOptions):
-            source = _from_sets(options, folder, seed + number, bank)
+            source = _from_sets(options, folder, seed + number, bank, balance)
         else:
             source = _from_shards(options, shards, seed + number)
         sources[name] = placed(source, name)

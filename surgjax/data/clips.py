@@ -15,7 +15,7 @@ Differs: no iterator state is saved. Batch `step` depends on (sets, settings, se
 
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -26,6 +26,7 @@ import numpy as np
 
 from surgjax.data import augment, samplers
 from surgjax.data.augment import IGNORE, AugmentConfig
+from surgjax.data.class_shares import Classes, class_row
 from surgjax.data.index import VideoEntry
 from surgjax.data.mixture import Mixture, MixtureEntry, Share, Weighting
 from surgjax.structs import Array
@@ -50,6 +51,7 @@ class ClipBatch(flax.struct.PyTreeNode):
     category: Array  # [B, O] int32: index into `Clips.categories`, -1 for an empty slot
     set_index: Array  # [B] int32: which set of the mixture
     object_class: Array | None = None  # [B, O] int32: row of a text bank, -1 for tissue, unknown
+    class_shares: Array | None = None  # [B, K] float32, one for all: how often a row is drawn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +105,8 @@ class ClipLoader:
     augment: AugmentConfig
     categories: tuple[str, ...]
     relabel: Relabel | None = None
-    classes: Mapping[str, Mapping[str, int]] | None = None  # see `open_clips`
+    classes: Classes | None = None  # see `open_clips`
+    class_shares: np.ndarray | None = None
 
     def empty(self, count: int) -> dict[str, np.ndarray]:
         """Room for the pictures and labels of `count` clips."""
@@ -159,8 +162,9 @@ class ClipLoader:
             rows = self.classes[pick.entry.prepared.name]
             arrays["object_class"] = np.full(sampler.objects, -1, np.int32)
             for slot, item in enumerate(items[object_id] for object_id in draw.object_ids):
-                if item.is_instrument:
-                    arrays["object_class"][slot] = rows.get(item.category, -1)
+                arrays["object_class"][slot] = class_row(item, rows)
+        if self.class_shares is not None:
+            arrays["class_shares"] = self.class_shares
         positions = tuple(int(t) for t in draw.positions)
         source = ClipSource(
             number,
@@ -278,7 +282,8 @@ def open_clips(
     threads: int = 2,
     prefetch: int = 2,
     relabel: Relabel | None = None,
-    classes: Mapping[str, Mapping[str, int]] | None = None,
+    classes: Classes | None = None,
+    class_shares: np.ndarray | None = None,
 ) -> Clips:
     """Batches of clips from a mixture of prepared sets.
 
@@ -291,6 +296,7 @@ def open_clips(
     relabel: changes instance maps before anything else is done with them.
     classes: of each set by name, the row of a text bank by the category of an instrument; batches
         then have `object_class`.
+    class_shares: [K] of each row among what is drawn, see `data.class_shares`; batches carry it.
     """
     for name, value, least in (
         ("size", size, 16), ("start_step", start_step, 0), ("threads", threads, 1),
@@ -317,5 +323,5 @@ def open_clips(
     )
     cv2.setNumThreads(1)  # the reading threads are the parallelism; OpenCV's own would fight them
     changes, categories = augment_config or AugmentConfig(), tuple(sorted(names))
-    loader = ClipLoader(mixture, size, changes, categories, relabel, classes)
+    loader = ClipLoader(mixture, size, changes, categories, relabel, classes, class_shares)
     return Clips(loader, share, start_step, threads, prefetch)

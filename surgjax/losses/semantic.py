@@ -6,6 +6,7 @@ Units:   classes are rows of the bank, -1 for an object without one (tissue, unk
 Errors:  ValueError, while tracing, on shapes that do not fit.
 Source:  SAM2S, arXiv:2511.16618, temporal semantic learning; supervision of instruments alone is
          theirs, cross-entropy over cosines at a learned temperature is CLIP's, arXiv:2103.00020.
+         The offsets are logit adjustment, arXiv:2007.07314.
 Differs: no batch contrast: the bank is fixed, so every row has all K texts, whatever the batch.
 """
 
@@ -35,10 +36,14 @@ def semantic_terms(
     class_logits: Float[Array, "R K"],
     classes: Int[Array, " R"],
     row_weights: Float[Array, " R"],
+    offsets: Float[Array, " K"] | None = None,
 ) -> SemanticTerms:
     """Cross-entropy of each row with its class; rows without one add nothing, nor a gradient.
 
     row_weights: 1 for a row whose object is visible, else 0. A bank of one text is refused.
+    offsets: added to the logits in the cross-entropy alone. With log of how often each class is
+    drawn, what is learned is the answer for classes that are all as frequent. Weights of the rows
+    could not do that: a batch whose rows are of one class has the same mean with any weight.
     """
     rows, texts = class_logits.shape
     if classes.shape != (rows,) or row_weights.shape != (rows,):
@@ -51,7 +56,12 @@ def semantic_terms(
     known = (classes >= 0) & (classes < texts)
     weights = jnp.where(known, row_weights.astype(jnp.float32), 0.0)
     chosen = jax.nn.one_hot(jnp.where(known, classes, 0), texts, dtype=jnp.float32)
-    logs = jax.nn.log_softmax(class_logits.astype(jnp.float32), axis=-1)
+    scored = class_logits.astype(jnp.float32)
+    if offsets is not None:
+        if offsets.shape != (texts,):
+            raise ValueError(f"offsets {offsets.shape}: expected one for each of {texts} texts.")
+        scored = scored + offsets[None]
+    logs = jax.nn.log_softmax(scored, axis=-1)
     # Before the sum over texts, so that a row without a class has a gradient of exactly zero.
     per_row = -(jnp.where(weights[:, None] > 0, logs, 0.0) * chosen).sum(-1)
     is_right = jnp.argmax(class_logits, -1) == classes

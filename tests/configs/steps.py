@@ -20,9 +20,9 @@ def _array(shape, dtype) -> jax.ShapeDtypeStruct:
 
 
 def abstract_batch(
-    options: sources.KindOptions, with_classes: bool = False
+    options: sources.KindOptions, texts: int = 0, balance: bool = False
 ) -> ClipBatch | SceneBatch:
-    """What a source of this kind hands to a step; with_classes: rows of a text bank."""
+    """What a source of this kind hands to a step; texts: of a bank that objects are rows of."""
     b, s = options.batch, options.size
     if isinstance(options, SetBatchOptions):
         sampler = options.sampler
@@ -39,7 +39,8 @@ def abstract_batch(
             time_s=_array((b, t), np.float32),
             category=_array((b, o), np.int32),
             set_index=_array((b,), np.int32),
-            object_class=_array((b, o), np.int32) if with_classes else None,
+            object_class=_array((b, o), np.int32) if texts else None,
+            class_shares=_array((b, texts), np.float32) if balance else None,
         )
     t, o = options.frames, options.objects
     classes = None if options.kind == "shapes" else _array((b, t, s, s), np.uint8)
@@ -49,7 +50,7 @@ def abstract_batch(
         valid=_array((b, o), bool),
         frame_index=_array((b, t), np.int32),
         classes=classes,
-        object_class=_array((b, o), np.int32) if with_classes else None,
+        object_class=_array((b, o), np.int32) if texts else None,
     )
 
 
@@ -80,7 +81,8 @@ def check_step(config: Any, kind: str) -> None:
         recipe=recipes.get_recipe(config.recipe),
     )
     rates = train.learning_rate_schedule(train.OptimizerOptions(**config.optim), 100)(0)
-    batch = abstract_batch(options, model_parts.text_bank_of(config) is not None)
+    bank, balance = model_parts.text_bank_of(config), config.prompts.get("semantic_balance", 0) > 0
+    batch = abstract_batch(options, 0 if bank is None else len(bank.names), balance)
     after, metrics = jax.eval_shape(step, state, batch, rates)
     assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
         lambda x: (x.shape, x.dtype), state

@@ -20,12 +20,13 @@ from surgjax.data.mixture import Mixture
 from surgjax.data.reader import PreparedSet, version_folder
 from surgjax.losses import ArlOptions
 from surgjax.memory.long_memory import LongBank
-from surgjax.models.sam2 import init_params
+from surgjax.models.sam2 import abstract_params, init_params
 from surgjax.synthetic.annotators import RATERS
 from surgjax.synthetic.names import CATEGORIES
 from surgjax.testing import debug_config
 from surgjax.text.categories import sources as table
 from surgjax.text.text_bank import ORTHOGONAL
+from surgjax.train import parameter_rules, recipes
 from surgjax.train.run_record import config_json
 from tests.configs import steps
 from tfds_builders import registry
@@ -34,7 +35,7 @@ SIGMA = {"sa_sv": 2.0, "generated": 4.0}  # px at a side of 512; nano has a four
 TAKEN_AWAY = ("consecutive", "hard_labels", "no_tsl")
 MODES = {
     "sa_sv": (*TAKEN_AWAY, "pseudo_clips"),
-    "generated": (*TAKEN_AWAY, "raters", "raters,hard_labels", "consecutive,no_tsl"),
+    "generated": (*TAKEN_AWAY, "raters", "raters,hard_labels", "consecutive,no_tsl", "token"),
 }
 
 
@@ -90,6 +91,19 @@ def test_a_control_takes_one_of_them_away_and_no_more(name):
             before["optim"].items()
             >= {k: v for k, v in after["optim"].items() if k != "new_parts_lr"}.items()
         )
+
+
+def test_the_token_alone_leaves_every_other_parameter_as_it_was():
+    config = load("generated", "token")
+    recipe = recipes.get_recipe(config.recipe)
+    names = parameter_rules.path_names(abstract_params(model_parts.variant_of(config)))
+    trained = {name for name in names if recipe.trains(name)}
+    assert trained and trained == {name for name in names if name.startswith("semantic/")}
+    assert config.prompts.semantic_balance == 1.0
+    with pytest.raises(ValueError, match="'token' trains what"):
+        load("generated", "token,no_tsl")
+    with pytest.raises(ValueError, match="no weights given"):
+        model_parts.initial_params(config)
 
 
 def _parts(config):

@@ -55,6 +55,25 @@ def test_rows_without_a_class_have_no_gradient_at_all():
     np.testing.assert_allclose(by_temperature, only, rtol=1e-5)
 
 
+def test_offsets_of_the_shares_make_equal_logits_the_answer_to_unequal_shares():
+    """Nine rows of class 0 and one of class 1, all scored alike: nothing pulls, once it is told."""
+    classes = jnp.array([0] * 9 + [1])
+
+    def loss(bias, offsets):
+        logits = jnp.broadcast_to(bias[None], (10, 2))
+        return semantic_terms(logits, classes, jnp.ones(10), offsets).loss / 10
+
+    told = jnp.log(jnp.array([0.9, 0.1]))
+    np.testing.assert_allclose(jax.grad(loss)(jnp.zeros(2), told), 0.0, atol=1e-6)
+    np.testing.assert_allclose(jax.grad(loss)(jnp.zeros(2), None), [-0.4, 0.4], atol=1e-6)
+    assert float(loss(jnp.zeros(2), told)) == pytest.approx(-0.9 * np.log(0.9) - 0.1 * np.log(0.1))
+    # What is counted as right is the answer without them, as at inference.
+    rare = jnp.tile(jnp.array([[0.0, 0.1]]), (10, 1))
+    assert float(semantic_terms(rare, classes, jnp.ones(10), told).correct) == 1
+    with pytest.raises(ValueError, match="expected one for each of 2 texts"):
+        loss(jnp.zeros(2), jnp.zeros(3))
+
+
 @pytest.mark.parametrize(
     "logits,classes,weights,message",
     [

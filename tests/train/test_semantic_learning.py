@@ -14,7 +14,8 @@ from surgjax.prompts.simulated_prompts import no_prompts
 from surgjax.testing import debug_config, lively_params
 from surgjax.train.steps import promptable
 from surgjax.train.steps.prompt_options import PromptOptions
-from surgjax.train.steps.training_clips import SceneBatch
+from surgjax.train.steps.semantic_learning import semantic_truth
+from surgjax.train.steps.training_clips import SceneBatch, training_clips
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 
@@ -103,8 +104,27 @@ def test_what_is_missing_is_named():
     ):
         with pytest.raises(ValueError, match=message):
             promptable.clip_loss(model, PARAMS, given, key, OPTIONS, text)
-    with pytest.raises(ValueError, match="semantic_weight of 0 or more"):
-        PromptOptions(semantic_weight=-1.0)
+    for name in ("semantic_weight", "semantic_balance"):
+        with pytest.raises(ValueError, match=f"{name} of 0 or more"):
+            PromptOptions(**{name: -1.0})
+    balanced = dataclasses.replace(OPTIONS, semantic_balance=1.0)
+    with pytest.raises(ValueError, match="class_shares of 3 texts, found none"):
+        promptable.clip_loss(MODEL, PARAMS, batch, key, balanced, TEXT)
+
+
+def test_the_loss_is_told_how_often_classes_are_drawn():
+    found = training_clips(clips([[0, 1]]))
+    balanced = dataclasses.replace(OPTIONS, semantic_balance=0.5)
+    shares = np.array([[0.7, 0.2, 0.1]], np.float32)
+    told = semantic_truth(MODEL, found.replace(class_shares=shares), TEXT, balanced)
+    assert told is not None and told.offsets is not None
+    np.testing.assert_allclose(told.offsets, 0.5 * np.log(shares[0]), rtol=1e-6)
+    kept = found.replace(class_shares=shares).first(1).visited(jnp.zeros((1, 1), jnp.int32))
+    np.testing.assert_array_equal(kept.class_shares, shares)
+    plain = semantic_truth(MODEL, found, TEXT, OPTIONS)
+    assert plain is not None and plain.offsets is None
+    with pytest.raises(ValueError, match="class_shares of 3 texts, found 2"):
+        semantic_truth(MODEL, found.replace(class_shares=shares[:, :2]), TEXT, balanced)
 
 
 def test_objects_do_not_see_each_other():

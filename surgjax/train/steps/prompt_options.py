@@ -44,6 +44,7 @@ class PromptOptions:
     long_frames: int = 2  # of a clip, at most, under "hybrid"
     drift_probability: float = 0.0  # of a row remembering another object's masks, see clip_drift
     semantic_weight: float = 0.0  # of the loss of semantic tokens; SAM2S's recipe here: 0.1
+    semantic_balance: float = 0.0  # 1: that loss counts frequent classes no likelier, see losses
     memory_dropout: bool = False  # of the memory attention, at the model's rate
     remat: str = "none"  # what a frame's backward pass computes anew, see layers.rematerialisation
 
@@ -68,10 +69,9 @@ class PromptOptions:
             raise ValueError(
                 f"drift_probability from 0 to 1 expected, found {self.drift_probability}."
             )
-        if not self.semantic_weight >= 0:
-            raise ValueError(
-                f"semantic_weight of 0 or more expected, found {self.semantic_weight}."
-            )
+        for name in ("semantic_weight", "semantic_balance"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} of 0 or more expected, found {getattr(self, name)}.")
         self.schedule()  # which checks its own values
 
     @property

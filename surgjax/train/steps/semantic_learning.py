@@ -26,6 +26,7 @@ class SemanticTruth:
 
     text: Array  # [K, 512] unit rows
     classes: Array  # [R] int32
+    offsets: Array | None = None  # [K] float32 on the logits of the loss
 
     def terms(
         self, model: Any, variables: Any, output: MaskOutput, truth: FrameTruth
@@ -33,7 +34,8 @@ class SemanticTruth:
         """Of one frame; rows whose object is out of sight do not count."""
         args = (output.semantic, self.text)
         logits = model.apply(variables, *args, method="class_logits")
-        return semantic_terms(logits, self.classes, truth.weights * truth.masks.any((-2, -1)))
+        weights = truth.weights * truth.masks.any((-2, -1))
+        return semantic_terms(logits, self.classes, weights, self.offsets)
 
 
 def semantic_truth(
@@ -48,7 +50,17 @@ def semantic_truth(
         raise ValueError("semantic_weight needs the vectors of a text bank.")
     if clips.object_class is None:
         raise ValueError("semantic_weight needs a batch with object_class.")
-    return SemanticTruth(jnp.asarray(text), jnp.asarray(clips.object_class).reshape(-1))
+    offsets = None
+    if options.semantic_balance:
+        if clips.class_shares is None or clips.class_shares.shape[-1] != len(text):
+            found = "none" if clips.class_shares is None else clips.class_shares.shape[-1]
+            raise ValueError(
+                f"semantic_balance needs a batch with class_shares of {len(text)} texts, "
+                f"found {found}; only clips of prepared sets have them."
+            )
+        offsets = options.semantic_balance * jnp.log(jnp.asarray(clips.class_shares)[0])
+    classes = jnp.asarray(clips.object_class).reshape(-1)
+    return SemanticTruth(jnp.asarray(text), classes, offsets)
 
 
 def semantic_loss(

@@ -56,6 +56,7 @@ class TrainingClips(flax.struct.PyTreeNode):
     is_long: Array  # [B, T] bool: long-range frames of clips of hybrid sampling
     classes: Array | None  # [B, T, S, S] uint8, see `train.auxiliary_head`
     object_class: Array | None = None  # [B, O] int32: row of a text bank, -1 without one
+    class_shares: Array | None = None  # [B, K] float32, see `data.class_shares`
 
     @property
     def objects(self) -> int:
@@ -83,8 +84,9 @@ class TrainingClips(flax.struct.PyTreeNode):
 
     def _with_frames(self, change: Callable[[Array], Array]) -> "TrainingClips":
         """Every array that has a T axis, changed."""
-        framed = jax.tree.map(change, self.replace(valid=None, object_class=None))
-        return framed.replace(valid=self.valid, object_class=self.object_class)
+        whole = {name: getattr(self, name) for name in ("valid", "object_class", "class_shares")}
+        framed = jax.tree.map(change, self.replace(**dict.fromkeys(whole)))
+        return framed.replace(**whole)
 
     def truths(self) -> FrameTruth:
         """The truth of all frames, T leading: what a scan over the frames takes."""
@@ -118,7 +120,7 @@ def batch_from_arrays(arrays: Mapping[str, Any]) -> ClipBatch | SceneBatch:
     """The batch whose fields are `arrays`, as a failed step keeps them; ValueError if none fits."""
     for kind in (SceneBatch, ClipBatch):
         names = {field.name for field in dataclasses.fields(kind)}
-        optional = {"classes", "object_class"} & names
+        optional = {"classes", "object_class", "class_shares"} & names
         if names - optional <= set(arrays) <= names:
             return kind(**arrays)
     raise ValueError(f"arrays of a SceneBatch or a ClipBatch expected, found {sorted(arrays)}.")
@@ -163,6 +165,7 @@ def _from_clips(batch: ClipBatch) -> TrainingClips:
         is_long=batch.is_long,
         classes=None,
         object_class=batch.object_class,
+        class_shares=batch.class_shares,
     )
 
 
