@@ -10,6 +10,7 @@ Differs: SAM 2's script keeps all masks in memory and draws nothing; here one fr
          from the masks at the end, so an interruption costs none of it but time.
 """
 
+import contextlib
 import dataclasses
 import errno
 import json
@@ -23,6 +24,7 @@ import numpy as np
 from experiments import class_report, track_snapshot
 from experiments.track_options import TrackOptions
 from experiments.track_snapshot import CannotGoOn, Kept
+from surgjax.inference.background import Background
 from surgjax.inference.devices import describe_devices
 from surgjax.inference.frames import FrameReadError, FrameSource
 from surgjax.inference.mask_writer import MaskWriter, write_file
@@ -194,12 +196,13 @@ class TrackJob:
     def _track(self, state, frames: Iterator, cached: bool) -> None:
         progress, is_first, due = Progress("tracking", self.steps - self.done), True, False
         start, compiled = time.perf_counter(), self.predictor.timings["compile_seconds"]
-        try:
+        with Background() as writing, contextlib.ExitStack() as end:
+            end.callback(progress.finish)
             for frame_index, object_ids, mask_logits in frames:
-                self.masks.add(frame_index, object_ids, np.asarray(mask_logits))
+                said = None
                 if self.classes is not None:
                     said = self.predictor.class_probabilities(state)
-                    self.classes.add(frame_index, object_ids, np.asarray(mask_logits), said)
+                writing.put(self._keep, frame_index, object_ids, mask_logits, said)
                 now, total = time.perf_counter(), self.predictor.timings["compile_seconds"]
                 self.total_ms[frame_index] += 1000 * (now - start - (total - compiled))
                 self.visited[frame_index] = True
@@ -214,11 +217,18 @@ class TrackJob:
                     progress.step()
                 due |= is_first or not self.done % self.options.snapshot_every
                 if due and not self.predictor.frames_ahead(state):
+                    writing.wait()
                     self._save(state)
                     due = False
                 is_first, start, compiled = False, time.perf_counter(), total
-        finally:
-            progress.finish()
+
+    def _keep(
+        self, frame_index: int, object_ids: list[int], mask_logits: np.ndarray, said: Any
+    ) -> None:
+        """Writes the masks of a frame, and counts what its objects were said to be."""
+        self.masks.add(frame_index, object_ids, mask_logits)
+        if self.classes is not None:
+            self.classes.add(frame_index, object_ids, mask_logits, said)
 
     def _fill(self) -> None:
         """Zero masks where this direction never comes; where it stopped short there are none."""

@@ -72,6 +72,7 @@ class Ours:
             memory=options.memory,
             memory_options=options.memory_options,
             keep_records=False,  # as `experiments.track`: nothing is corrected afterwards
+            encode_ahead=False,  # a step is one frame's work, and none of the next one's
         )
         self.objects = len(boxes)
         self.programs = self.predictor.programs

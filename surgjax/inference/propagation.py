@@ -8,7 +8,6 @@ Source:  SAM 2 `sam2/sam2_video_predictor.py` (propagate_in_video_preflight, pro
 Differs: prompts and objects may come and go between two frames of a running propagation.
 """
 
-import dataclasses
 import math
 import time
 from collections.abc import Iterator
@@ -19,31 +18,13 @@ from absl import logging
 
 from surgjax.inference.device_tracks import DeviceTracks
 from surgjax.inference.frame_source import FrameReadError
+from surgjax.inference.running import Running
 from surgjax.inference.session import ObjectTrack, VideoState
 from surgjax.inference.video_engine import Frame, VideoEngine
 from surgjax.ops.masks import fill_holes
 
 WayBack = dict[int, tuple[ObjectTrack, int]]  # id -> the object, and where its masks start
 Tracked = tuple[dict[int, np.ndarray], dict[int, np.ndarray]]  # id -> logits, id -> semantic vector
-
-
-@dataclasses.dataclass
-class Running:
-    """A propagation under way through a video whose frames can be read again."""
-
-    tracks: DeviceTracks
-    frames: range  # all that this pass tracks
-    is_way_back: bool = False  # the second half of `propagate_both`
-    then_back: bool = False  # the first half of it
-    last: int | None = None  # the frame that was yielded last
-    ahead: int = 0  # frames that are tracked and have not been yielded
-
-    @property
-    def rest(self) -> range:
-        """The frames that are still to come."""
-        if self.last is None:
-            return self.frames
-        return self.frames[self.frames.index(self.last) + 1 :]
 
 
 class Propagation(VideoEngine):
@@ -136,7 +117,10 @@ class Propagation(VideoEngine):
                 together += self._ahead(state, running, t, direction, way_back, run)
             owners = {obj_id: state.objects[obj_id] for obj_id in [*run, *masks]}
             semantics = state.semantics
-            found = self._track_frames(state, tracks, together, run) if run else [({}, {})]
+            follows = None
+            if running is not None and self.encode_ahead and self.chunk == 1:
+                follows = running.after(t)
+            found = self._track_frames(state, tracks, together, run, follows) if run else [({}, {})]
             for obj_id in run:
                 for f in together[: len(found)]:
                     state.objects[obj_id].mark_tracked(f, direction)
@@ -238,9 +222,18 @@ class Propagation(VideoEngine):
         return min(track.conditioning) if direction > 0 else max(track.conditioning)
 
     def _track_frames(
-        self, state: VideoState, tracks: DeviceTracks, frames: list[int], run: dict[int, int]
+        self,
+        state: VideoState,
+        tracks: DeviceTracks,
+        frames: list[int],
+        run: dict[int, int],
+        follows: int | None,
     ) -> list[Tracked]:
-        """Tracks objects (id -> slot) on frames in a row: of one frame or more, what was found."""
+        """Tracks objects (id -> slot) on frames in a row: of one frame or more, what was found.
+
+        follows: the frame that will be asked for next. The device gets it to encode right behind
+        this one, so that it works on while masks go to the host, and to whoever wants them.
+        """
         known = len(frames) == 1 and self._cached(state, frames[0])
         pixels = [] if known else self._read_chunk(state, frames)
         compiling = self.programs.compile_seconds
@@ -256,13 +249,14 @@ class Propagation(VideoEngine):
         else:
             features = self._features(state, frames[0], None if known else pixels[0])
             tracks.track, output = self.programs.track(tracks.track, features, prompts)
+        reading = self._begin_next(state, follows)
 
         def rows(x: jax.Array) -> np.ndarray:
             """On the host, one row a frame: on the device it would be a program for every leaf."""
             return np.asarray(x) if len(pixels) > 1 else np.asarray(x)[None]
 
         low_res = rows(jax.block_until_ready(output.low_res))
-        spent = time.perf_counter() - start - (self.programs.compile_seconds - compiling)
+        spent = time.perf_counter() - start - (self.programs.compile_seconds - compiling) - reading
         frames = frames[: max(len(pixels), 1)]
         self.programs.step_ms.extend([1000 * spent / len(frames)] * len(frames))
         semantic = None if output.semantic is None else rows(output.semantic)
@@ -279,6 +273,19 @@ class Propagation(VideoEngine):
                     record = self._to_record(at, slot)._replace(low_res=filled[obj_id])
                     state.store.put(obj_id, t, record)
         return found
+
+    def _begin_next(self, state: VideoState, follows: int | None) -> float:
+        """Has the next frame encoded without waiting for it. Returns the seconds of reading it."""
+        if follows is None or self._cached(state, follows):
+            return 0.0
+        start = time.perf_counter()
+        try:
+            frame = self._read(state, follows)
+        except FrameReadError:  # its turn comes, after the masks of those before it
+            return time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        state.upcoming = (follows, self.programs.encode(frame))
+        return seconds
 
     def _read_chunk(self, state: VideoState, frames: list[int]) -> list[np.ndarray]:
         """Pixels of these frames, up to the first one that cannot be read."""

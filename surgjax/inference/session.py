@@ -59,9 +59,10 @@ class VideoState:
     objects: dict[int, ObjectTrack] = dataclasses.field(default_factory=dict)
     next_live_frame: int = 0
     features: tuple[int, ImageFeatures] | None = None  # of the frame seen last
+    upcoming: tuple[int, ImageFeatures] | None = None  # of the next one, perhaps still being made
     semantics: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)  # last frame's [512]
     live_tracks: Any = None  # a live stream's `DeviceTracks`: it has no records to start again from
-    running: Any = None  # `propagation.Running`: the propagation under way, for a snapshot
+    running: Any = None  # `running.Running`: the propagation under way, for a snapshot
 
     @property
     def live(self) -> bool:
@@ -76,7 +77,8 @@ class VideoState:
         if self.store is not None:
             self.store.close()
         self.source.close()
-        self.features = self.live_tracks = self.running = None  # device memory
+        # What lies on the device.
+        self.features = self.upcoming = self.live_tracks = self.running = None
 
 
 def check_frame(state: VideoState, frame_idx: Any) -> int:

@@ -20,8 +20,8 @@ import numpy as np
 from jax.tree_util import keystr
 
 from surgjax.inference.device_tracks import DeviceTracks
-from surgjax.inference.propagation import Running
 from surgjax.inference.records import Record
+from surgjax.inference.running import Running
 from surgjax.inference.session import ObjectTrack, VideoState
 from surgjax.inference.stream import Stream
 from surgjax.memory.policies import Bank

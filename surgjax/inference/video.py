@@ -56,6 +56,8 @@ class VideoPredictor(Propagation):
     chunk: so many frames without a prompt are tracked in one program. Masks come together then, and
         what is prompted between two of them counts from the next chunk on (a frame of the chunk
         under way counts as tracked). Live streams are tracked frame by frame.
+    encode_ahead: the device has the next frame to encode while masks of this one go to the host
+        (not for live streams, nor with `chunk`). Masks are the same.
     records_folder: where the temporary file lies (default: the system's folder).
     text_bank: for models with a semantic token, what `class_probabilities` chooses among.
     """

@@ -49,6 +49,7 @@ class VideoEngine:
         clear_non_cond_mem_around_input: bool = False,
         keep_records: bool = True,
         chunk: int = 1,
+        encode_ahead: bool = True,
         records_folder: str | None = None,
         text_bank: TextBank | None = None,
     ):
@@ -78,6 +79,7 @@ class VideoEngine:
         self.clear_non_cond_mem_around_input = clear_non_cond_mem_around_input
         self.keep_records = keep_records
         self.chunk = chunk
+        self.encode_ahead = encode_ahead
         self.records_folder = records_folder
         self.checkpoint_sha256: str | None = None
         has_bank = text_bank is not None
@@ -176,12 +178,17 @@ class VideoEngine:
         return resize_for_model(state.source[frame_idx], self.config.image_size)
 
     def _cached(self, state: VideoState, frame_idx: int) -> bool:
-        return state.features is not None and state.features[0] == frame_idx
+        return any(
+            found is not None and found[0] == frame_idx
+            for found in (state.features, state.upcoming)
+        )
 
     def _features(
         self, state: VideoState, frame_idx: int, frame: np.ndarray | None = None
     ) -> ImageFeatures:
         """Features of a frame; those of the last one are kept, for prompt after prompt."""
+        if state.upcoming is not None and state.upcoming[0] == frame_idx:
+            state.features, state.upcoming = state.upcoming, None
         if state.features is None or state.features[0] != frame_idx:
             frame = self._read(state, frame_idx) if frame is None else frame
             state.features = (frame_idx, self.programs.encode(frame))

@@ -204,13 +204,13 @@ def test_programs_serve_every_video_and_an_interrupted_one_goes_on(listed, monke
     predictor = VideoPredictor(lively_params(config), config, keep_records=False)
     real, compiled, tracked = VideoPredictor._track_frames, [], []
 
-    def track(self, state, tracks, frames, run):
+    def track(self, state, tracks, frames, run, follows):
         (t,) = frames
         if len(tracked) == 11:  # the fourth tracked frame of b
             tracked.append(None)
             raise KeyboardInterrupt
         tracked.append(t)
-        found = real(self, state, tracks, frames, run)
+        found = real(self, state, tracks, frames, run, follows)
         compiled.append(len(self.programs.compiled))
         return found
 

@@ -178,13 +178,13 @@ def test_no_more_than_a_snapshot_is_tracked_again(clip, predictor, whole, tmp_pa
     real = VideoPredictor._track_frames
     seen = []
 
-    def track(self, state, tracks, frames, run):
+    def track(self, state, tracks, frames, run, follows):
         (t,) = frames
         if t == 7 and 7 not in seen:
             seen.append(t)
             raise Killed
         seen.append(t)
-        return real(self, state, tracks, frames, run)
+        return real(self, state, tracks, frames, run, follows)
 
     monkeypatch.setattr(VideoPredictor, "_track_frames", track)
     with pytest.raises(Killed):
@@ -202,11 +202,11 @@ def test_no_more_than_a_snapshot_is_tracked_again(clip, predictor, whole, tmp_pa
 def test_a_run_that_was_interrupted_by_hand_goes_on(clip, predictor, whole, tmp_path, monkeypatch):
     output, real = tmp_path / "out", VideoPredictor._track_frames
 
-    def track(self, state, tracks, frames, run):
+    def track(self, state, tracks, frames, run, follows):
         (t,) = frames
         if t == 5:
             raise KeyboardInterrupt
-        return real(self, state, tracks, frames, run)
+        return real(self, state, tracks, frames, run, follows)
 
     with monkeypatch.context() as patched:
         patched.setattr(VideoPredictor, "_track_frames", track)
