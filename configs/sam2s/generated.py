@@ -9,11 +9,12 @@ What the claims compare with takes one of the three away: `:consecutive` takes e
 and SAM 2's memory, `:hard_labels` leaves masks as they are, `:no_tsl` has no token. `:raters` gives
 every video to one of five annotators. Several are joined by commas. `:images` takes single frames,
 for what labels do alone (`:images,raters` beside `:images,raters,hard_labels`).
-`:token` trains the semantic token alone, on weights that have one (a run's export), with classes
-that count the same however often they are shown; masks and scores stay those of the weights:
+`:token` trains the semantic token alone, from where a run's export left it (weights without one
+get a fresh one), with classes that count the same however often they are shown; masks and scores
+stay those of the weights:
   ... --config configs/sam2s/generated.py:token --config.init.checkpoint=SEED0.safetensors
 `:debug` takes two tiny steps on clips it makes itself, from nothing.
-Expect: 30 minutes on one CPU core; what it brought, in docs/sam2s_results.md.
+Expect: 30 minutes on one CPU core, ten for `:token`; what it brought, in docs/sam2s_results.md.
 """
 
 from ml_collections import ConfigDict
@@ -72,9 +73,9 @@ def get_config(mode: str = "full") -> ConfigDict:
         c.eval.memory_options = "gamma=0.8,delta=15"
     if "no_tsl" not in modes:
         c = common.with_semantic_token(c, "fallback:generated")
+    c.optim.new_parts_lr = 1e-3  # Muon's: more than the rest, less than nano had from nothing
     if "token" in modes:
         c = _token_alone(c)
-    c.optim.new_parts_lr = 1e-3  # Muon's: more than the rest, less than nano had from nothing
     c.eval.set = {"name": "generated/long", "split": "val"}
     return _shrunk(c) if "debug" in modes else c
 
@@ -92,6 +93,7 @@ def _token_alone(c: ConfigDict) -> ConfigDict:
         raise ValueError("config mode 'token' trains what 'no_tsl' and 'images' leave out.")
     c.recipe = "semantic/*"
     c.init.checkpoint = ""
+    c.optim.new_parts_lr = 2e-3  # nothing else moves that could follow it
     # A clip shows three objects at most, however many frames it has; single frames show eighteen.
     c.train_data.image = _single_frames(c)
     c.stages = ({"steps": 1600, "shares": {"clip": 0.5, "image": 0.5}},)

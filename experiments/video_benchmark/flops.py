@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from surgjax.inference.programs import Programs
-from surgjax.inference.stream import FramePrompts, Stream, TrackState
+from surgjax.inference.stream import Stream, TrackState
 from surgjax.memory.policies import Clock
 from surgjax.structs import ImageFeatures
 
@@ -70,12 +70,15 @@ def flops_per_frame(
     programs: Programs,
     state: TrackState,
     features: ImageFeatures,
-    prompts: FramePrompts,
     objects: int,
 ) -> float | None:
-    """Of one tracked frame with what this state remembers: encoder once, the rest per object."""
+    """Of one tracked frame with what this state remembers: encoder once, the rest per object.
+
+    From the programs for one frame, which prompts have had compiled.
+    """
     stream, side = programs.stream, programs.stream.config.image_size
     frame = jax.ShapeDtypeStruct((side, side, 3), jnp.float32)
+    prompts = programs.blank_prompts(jax.tree.leaves(state.bank)[0].shape[0])
     tracker_key = ("tracker", prompts.track.shape[0], prompts.points.valid.shape[1])
     encoder = reported(programs.compiled[("image encoder",)])
     tracker = reported(programs.compiled[tracker_key])

@@ -22,20 +22,20 @@ DEMO_CLIP = Path(surgjax.__file__).parent / "assets" / "demo_clip.mp4"
 
 
 class RepeatedClip(FrameSource):
-    """A short clip back and forth, its longer side enlarged (or shrunk) to `side` pixels."""
+    """A short clip back and forth from frame `begin` on, its longer side made `side` pixels."""
 
     seekable = True
 
-    def __init__(self, clip: list[np.ndarray], num_frames: int, side: int):
+    def __init__(self, clip: list[np.ndarray], num_frames: int, side: int, begin: int = 0):
         height, width = clip[0].shape[:2]
         scale = side / max(height, width)
         self.path = "the bundled clip"
         self.height, self.width = round(height * scale), round(width * scale)
         self.num_frames = num_frames
-        self._clip = clip
+        self._clip, self._begin = clip, begin
 
     def __getitem__(self, frame_index: int) -> np.ndarray:
-        frame_index = self._check_index(frame_index)
+        frame_index = self._check_index(frame_index) + self._begin
         turn = 2 * len(self._clip) - 2 or 1
         at = frame_index % turn
         image = Image.fromarray(self._clip[min(at, turn - at)])
@@ -61,13 +61,16 @@ class FirstFrames(FrameSource):
         self._source.close()
 
 
-def open_frames(video: str | None, num_frames: int, image_size: int) -> FrameSource:
-    """A source of that many frames, of the video or of the bundled clip at the model's size."""
+def open_frames(video: str | None, num_frames: int, image_size: int, begin: int = 0) -> FrameSource:
+    """A source of that many frames, of the video or of the bundled clip at the model's size.
+
+    begin: where to start in the bundled clip.
+    """
     if video is not None:
         return FirstFrames(open_video(video), num_frames)
     with open_video(str(DEMO_CLIP)) as source:
         clip = list(source)
-    return RepeatedClip(clip, num_frames, image_size)
+    return RepeatedClip(clip, num_frames, image_size, begin)
 
 
 def grid_boxes(objects: int, height: int, width: int) -> list[list[float]]:

@@ -10,6 +10,7 @@ Differs: nothing here imports JAX or torch: both size their thread pools by the 
 
 import dataclasses
 import importlib.util
+import math
 import os
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class BenchmarkOptions:
     memory_options: str = ""
     objects: int = 1
     streams: int = 1
+    chunk: int = 1
     frames: int = 48
     video: str | None = None
     threads: int | None = None
@@ -50,9 +52,18 @@ class BenchmarkOptions:
         return DEFAULT_ROUNDS if self.rounds is None else self.rounds
 
     @property
-    def frames_per_round(self) -> int:
-        """Of each side; without a peer all frames after the warm-up are one round."""
-        timed = self.frames - WARM_FRAMES
+    def warm_steps(self) -> int:
+        """The prompted frame, and the steps (a frame, or a chunk) on which the memory fills up."""
+        return 1 + math.ceil((WARM_FRAMES - 1) / self.chunk)
+
+    @property
+    def warm_frames(self) -> int:
+        return 1 + (self.warm_steps - 1) * self.chunk
+
+    @property
+    def steps_per_round(self) -> int:
+        """Of each side; without a peer all that comes after the warm-up is one round."""
+        timed = (self.frames - self.warm_frames) // self.chunk
         return timed // self.round_count if self.compare else timed
 
 
@@ -67,11 +78,15 @@ def check_options(options: BenchmarkOptions) -> None:
         raise ValueError(f"--precision={o.precision}: one of {', '.join(PRECISIONS)} expected.")
     if not 1 <= o.objects <= MAX_OBJECTS:
         raise ValueError(f"--objects={o.objects}: 1 to {MAX_OBJECTS} expected.")
-    if o.streams != 1:
-        raise ValueError(
-            f"--streams={o.streams}: only 1 is possible. The tracker runs one video at a time; "
-            "several at once as a batch do not exist yet."
-        )
+    for name in ("streams", "chunk"):
+        value = getattr(o, name)
+        if value < 1:
+            raise ValueError(f"--{name}={value}: at least 1 expected.")
+        if value > 1 and o.compare:
+            raise ValueError(
+                f"--{name}={value} does not go with --compare: peers take one frame of one video "
+                "at a time."
+            )
     if o.threads is not None:
         _check_threads(o.threads)
     for name in ("checkpoint", "video"):
@@ -85,10 +100,17 @@ def check_options(options: BenchmarkOptions) -> None:
 
 
 def _check_frames(o: BenchmarkOptions) -> None:
-    if o.frames <= WARM_FRAMES:
+    warm = o.warm_frames
+    if o.frames <= warm:
         raise ValueError(
-            f"--frames={o.frames}: more than {WARM_FRAMES} expected; those are warm-up, and are "
-            "not counted."
+            f"--frames={o.frames}: more than {warm} expected; those are warm-up, and are not "
+            "counted."
+        )
+    part = (o.frames - warm) % o.chunk
+    if part:
+        raise ValueError(
+            f"--frames={o.frames}, --chunk={o.chunk}: {warm} frames of warm-up and whole chunks "
+            f"expected; --frames={o.frames + o.chunk - part} would do."
         )
     if not o.compare:
         if o.rounds is not None:

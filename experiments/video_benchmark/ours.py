@@ -23,12 +23,14 @@ from experiments.video_benchmark import flops
 from experiments.video_benchmark.options import BenchmarkOptions
 from experiments.video_benchmark.timing import Frame
 from surgjax.inference.frames import FrameSource, resize_for_model
-from surgjax.inference.stream import Stream, no_prompts
+from surgjax.inference.session import VideoState
+from surgjax.inference.stream import Stream, TrackState, no_prompts
 from surgjax.inference.video import VideoPredictor
 from surgjax.inference.weights import load_weights
 from surgjax.memory.policies import Clock
 from surgjax.models.variants import Sam2Config, get_config
 from surgjax.ops.resize import resize_bilinear
+from surgjax.structs import ImageFeatures
 from surgjax.testing import lively_params
 
 
@@ -52,6 +54,28 @@ def weights(options: BenchmarkOptions) -> tuple[dict, Sam2Config, str]:
     return lively_params(config), config, "random weights: masks mean nothing, speed is real"
 
 
+def predictor(params: dict, config: Sam2Config, options: BenchmarkOptions) -> VideoPredictor:
+    """As `experiments.track` has it."""
+    return VideoPredictor(
+        params,
+        config,
+        options.precision,
+        memory=options.memory,
+        memory_options=options.memory_options,
+        keep_records=False,  # nothing is corrected afterwards
+        encode_ahead=False,  # a step is one frame's work, and none of the next one's
+        chunk=options.chunk,
+    )
+
+
+def prompted(tracker: VideoPredictor, source: FrameSource, boxes: list[list[float]]) -> VideoState:
+    """The video with a box for each object on its first frame."""
+    state = tracker.init_state(source, max_objects=len(boxes))
+    for k, box in enumerate(boxes):
+        tracker.add_new_points_or_box(state, 0, k + 1, box=box)
+    return state
+
+
 class Ours:
     """The predictor on its way through the video; objects are prompted by boxes on frame 0."""
 
@@ -65,59 +89,43 @@ class Ours:
         source: FrameSource,
         boxes: list[list[float]],
     ):
-        self.predictor = VideoPredictor(
-            params,
-            config,
-            options.precision,
-            memory=options.memory,
-            memory_options=options.memory_options,
-            keep_records=False,  # as `experiments.track`: nothing is corrected afterwards
-            encode_ahead=False,  # a step is one frame's work, and none of the next one's
-        )
-        self.objects = len(boxes)
+        self.predictor = predictor(params, config, options)
+        self.objects, self.chunk = len(boxes), options.chunk
         self.programs = self.predictor.programs
-        self._watch()
-        state = self.predictor.init_state(source, max_objects=self.objects)
-        for k, box in enumerate(boxes):
-            self.predictor.add_new_points_or_box(state, 0, k + 1, box=box)
-        self._frames = self.predictor.propagate_in_video(state)
+        self._state = prompted(self.predictor, source, boxes)
+        self._frames = self.predictor.propagate_in_video(self._state)
         self._sample = resize_for_model(source[0], config.image_size)
         self._parts: Parts | None = None
-
-    def _watch(self) -> None:
-        """Keeps what the tracker saw and remembers last, for the parts and for counting."""
-        plain = self.programs.track
-        self._last: Any = None
-
-        def track(state: Any, features: Any, prompts: Any) -> Any:
-            after, output = plain(state, features, prompts)
-            self._last = after, features, prompts
-            return after, output
-
-        self.programs.track = track
 
     @property
     def compile_seconds(self) -> float:
         return self.programs.compile_seconds
 
     def advance(self) -> Frame:
-        """The next frame; the prompted one has no step of its own (nan)."""
+        """The next frame, or chunk; the prompted frame is alone and has no step (nan)."""
         before = len(self.programs.step_ms)
         start = time.perf_counter()
         _, _, logits = next(self._frames)
         masks = logits[:, 0] > 0
-        total = 1000 * (time.perf_counter() - start)
-        tracked = len(self.programs.step_ms) > before
+        tracked = len(self.programs.step_ms) - before
+        for _ in range(tracked - 1):
+            _, _, logits = next(self._frames)
+            masks = logits[:, 0] > 0
+        total = 1000 * (time.perf_counter() - start) / max(tracked, 1)
         return Frame(self.programs.step_ms[-1] if tracked else float("nan"), total, masks)
+
+    def _now(self) -> tuple[TrackState, ImageFeatures]:
+        """What the tracker remembers, and the features of the frame that it saw by itself last."""
+        assert self._state.features is not None
+        return self._state.running.tracks.track, self._state.features[1]
 
     def flops_per_frame(self) -> float | None:
         """Of a frame with what is remembered now."""
-        state, features, prompts = self._last
-        return flops.flops_per_frame(self.programs, state, features, prompts, self.objects)
+        return flops.flops_per_frame(self.programs, *self._now(), self.objects)
 
     def part_times(self) -> dict[str, float]:
         """Each part timed now, summed over the objects; the first call compiles them."""
-        state, features, _ = self._last
+        state, features = self._now()
         if self._parts is None:
             self._parts = Parts(self.programs.stream, self.programs.params)
         return self._parts.time(self._sample, features, state, self.objects)

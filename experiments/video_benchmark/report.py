@@ -33,24 +33,29 @@ def side_figures(
 ) -> dict[str, Any]:
     """One side under the keys of KEYS; `about` says what was run.
 
-    fps is throughput with input and output; roofline_share is without, like the steps.
+    fps is throughput with input and output, over all streams; roofline_share is without, like the
+    steps. A chunk of frames (more than one) is named too.
     """
+    streams = about["streams"]
     steps = [ms for one in timed.step_ms for ms in one]
     totals = [ms for one in timed.total_ms for ms in one]
     p50 = percentile(steps, 50)
-    share = None if flops_per_frame is None else flops_per_frame / (p50 / 1000) / matmul_peak
+    share = (
+        None if flops_per_frame is None else streams * flops_per_frame / (p50 / 1000) / matmul_peak
+    )
     found = about | {
         "compile_seconds": compile_seconds,
         "step_ms_p50": p50,
         "step_ms_p95": percentile(steps, 95),
         "total_ms_p50": percentile(totals, 50),
         "total_ms_p95": percentile(totals, 95),
-        "fps": per_second(totals),
+        "fps": streams * per_second(totals),
         "peak_memory_mib": peak_memory_mib,
         "flops_per_frame": flops_per_frame,
         "roofline_share": share,
     }
-    return {key: found[key] for key in KEYS}
+    extra = ("chunk",) if about.get("chunk", 1) > 1 else ()
+    return {key: found[key] for key in (*KEYS, *extra)}
 
 
 def comparison(ours: Timed, peer: Timed, peer_figures: dict[str, Any]) -> dict[str, Any]:
@@ -84,8 +89,10 @@ def table(result: dict[str, Any], names: Sequence[str], step_fps: Sequence[float
     sides = [result, *([result["peer"]] if "peer" in result else [])]
     head = (
         f"{result['model']}, {result['image_size']} px, {result['objects']} object(s), "
-        f"{result['streams']} stream, {result['frames']} frames, {result['threads']} thread(s)"
+        f"{result['streams']} stream(s), {result['frames']} frames, {result['threads']} thread(s)"
     )
+    if "chunk" in result:
+        head += f", chunks of {result['chunk']}"
     rows = [("", *names)]
     for label, key, style in _ROWS:
         cells = ["-" if side[key] is None else style.format(side[key]) for side in sides]

@@ -4,7 +4,7 @@ Path:    options -> [run] -> ours, peers, rounds -> report
 Units:   see report.
 Errors:  ValueError naming a flag, before anything is compiled.
 Source:  ours.
-Differs: every figure is of frames from WARM_FRAMES on, after `block_until_ready`; compiling, the
+Differs: every figure is of frames after `warm_frames`, after `block_until_ready`; compiling, the
          prompts and the frames on which the memory fills up are apart.
 """
 
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from experiments.video_benchmark.options import WARM_FRAMES, BenchmarkOptions, check_options
+from experiments.video_benchmark.options import BenchmarkOptions, check_options
 from surgjax.models.variants import OFFICIAL, Sam2Config
 
 PEER_NAMES = {"torch": "transformers", "official": "official"}
@@ -63,6 +63,7 @@ def run(
     check_options(options)
     from experiments.video_benchmark.frames import grid_boxes, open_frames
     from experiments.video_benchmark.ours import Ours, weights
+    from experiments.video_benchmark.streams import Streams
     from surgjax.inference.devices import describe_devices, has_accelerator
     from surgjax.memory.registry import options_for, stated
 
@@ -87,13 +88,17 @@ def run(
         "memory": policy,
         "objects": options.objects,
         "streams": options.streams,
+        "chunk": options.chunk,
         "frames": options.frames,
         "device": describe_devices(),
         "threads": threads,
     }
     say("compiling and warming up ...")
-    ours = Ours(params, config, options, source, boxes)
-    for _ in range(WARM_FRAMES):
+    if options.streams == 1:
+        ours = Ours(params, config, options, source, boxes)
+    else:
+        ours = Streams(params, config, options, boxes)
+    for _ in range(options.warm_steps):
         ours.advance()
     say(f"  compiled in {ours.compile_seconds:.1f} s")
     bench = Bench(options, threads, config, ours, say)
@@ -129,8 +134,8 @@ class Bench:
         from surgjax.inference.progress import Progress
 
         timed, frames = Timed(), []
-        progress = Progress("tracking", self.options.frames_per_round, sys.stderr)
-        for _ in range(self.options.frames_per_round):
+        progress = Progress("tracking", self.options.steps_per_round, sys.stderr)
+        for _ in range(self.options.steps_per_round):
             frames.append(self.ours.advance()._replace(masks=None))
             progress.step()
         progress.finish()
@@ -140,7 +145,7 @@ class Bench:
         flops = self.ours.flops_per_frame()
         found = side_figures(about, timed, self.ours.compile_seconds, peak, flops, rate)
         self.say(f"matmul peak: {rate / 1e9:.0f} GFLOP/s")
-        self.say(table(found, ["surgjax"], [_step_fps(timed)]))
+        self.say(table(found, ["surgjax"], [self.options.streams * _step_fps(timed)]))
         return found
 
     def beside(
@@ -159,7 +164,7 @@ class Bench:
         peer = make_peer(options, self.config, state, self.threads)
         frames, load_ms = load_frames(source, self.config.image_size, resize_for_model)
         peer.begin(frames, load_ms, (source.height, source.width), boxes)
-        for _ in range(WARM_FRAMES - 1):
+        for _ in range(options.warm_steps - 1):
             peer.advance()
         _, peer_flops = peer.advance_counted()  # with a full memory, as the frames to come
         rates = [(matmul_peak(options.precision), peer.matmul_peak())]
@@ -169,7 +174,7 @@ class Bench:
             self.ours,
             peer,
             options.round_count,
-            options.frames_per_round,
+            options.steps_per_round,
             RoundReport(options.round_count, self.say),
         )
         rates.append((matmul_peak(options.precision), peer.matmul_peak()))

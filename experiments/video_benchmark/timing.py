@@ -13,11 +13,11 @@ import numpy as np
 
 
 class Frame(NamedTuple):
-    """One tracked frame of one side."""
+    """One tracked frame of one side, or the mean of a chunk's; with streams, a frame of each."""
 
     step_ms: float  # the model: normalised frame on the host -> low-resolution masks on the host
     total_ms: float  # with reading, resizing and normalising before, and masks of the video's size
-    masks: np.ndarray  # [O, H, W] bool
+    masks: np.ndarray  # [O, H, W] bool (streams: [V, O, H, W])
 
 
 class Side(Protocol):

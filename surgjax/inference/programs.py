@@ -94,6 +94,19 @@ class Programs:
         one = functools.partial(chunks.track_chunk, self.stream, keep_memory)
         return self._run(key, one, self.params, state, frames, real, prompts, donate=(1,))
 
+    def track_streams(
+        self,
+        states: TrackState,
+        frames: np.ndarray,
+        real: np.ndarray,
+        prompts: FramePrompts,
+        keep_memory: bool,
+    ) -> tuple[TrackState, TrackOutput]:
+        """Normalised frames [V, T, S, S, 3] of V videos, see `chunks`. The states are donated."""
+        key = ("streams", *frames.shape[:2], *prompts.points.valid.shape[1:], keep_memory)
+        one = functools.partial(chunks.track_streams, self.stream, keep_memory)
+        return self._run(key, one, self.params, states, frames, real, prompts, donate=(1,))
+
     def blank_prompts(self, objects: int, points: int = POINT_BUCKETS[0]) -> FramePrompts:
         """Empty prompts that already lie on the device; `replace` fields of them."""
         key = (objects, points)

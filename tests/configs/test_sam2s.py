@@ -265,10 +265,14 @@ def test_every_set_gives_clips_and_its_test_split_is_there(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name, kind", [("sa_sv", "clip"), ("sa_sv", "image"), ("generated", "clip")]
-)
-def test_full_size_steps_trace_without_compute(name, kind):
-    steps.check_step(load(name), kind)
+    "name, mode, kind",
+    [
+        ("sa_sv", "full", "clip"), ("sa_sv", "full", "image"), ("generated", "full", "clip"),
+        ("generated", "token", "clip"), ("generated", "token", "image"),
+    ],
+)  # fmt: skip
+def test_full_size_steps_trace_without_compute(name, mode, kind):
+    steps.check_step(load(name, mode), kind)
 
 
 def test_shares_by_masks_need_sets_that_are_mixed_so():
@@ -278,9 +282,16 @@ def test_shares_by_masks_need_sets_that_are_mixed_so():
         running.stages_of(config, "nowhere")
 
 
-@pytest.mark.parametrize("name", [pytest.param("sa_sv", marks=pytest.mark.slow), "generated"])
-def test_debug_run_ends_with_scores_and_an_export(name, tmp_path, compiled):
-    config = load(name, "debug")
+@pytest.mark.parametrize(
+    "name, mode",
+    [
+        pytest.param("sa_sv", "debug", marks=pytest.mark.slow),
+        ("generated", "debug"),
+        pytest.param("generated", "token,debug", marks=pytest.mark.slow),
+    ],
+)
+def test_debug_run_ends_with_scores_and_an_export(name, mode, tmp_path, compiled):
+    config = load(name, mode)
     state = running.run(config, str(tmp_path))
     assert int(state.step) == 2
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]

@@ -18,7 +18,7 @@ ROWS = {"videos": {"hook": 2, "grasper": 0}}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Three videos of one square: twice a hook, once a grasper; and one of tissue."""
+    """Five videos of one square: hook, hook, grasper, hook (below: tissue), and an unknown name."""
     names = {"a": "hook", "b": "hook", "c": "grasper", "d": "hook", "e": "tuba"}
     videos = [
         dataclasses.replace(prepared.moving_square(each, 8), names={1: name})

@@ -34,7 +34,10 @@ BAD = {
     "--image_size=500: a multiple of 32": dict(image_size=500),
     "--precision=fp16": dict(precision="fp16"),
     "--objects=0: 1 to 254": dict(objects=0),
-    "--streams=2: only 1 is possible": dict(streams=2),
+    "--streams=0: at least 1": dict(streams=0),
+    "--streams=2 does not go with --compare": dict(streams=2, compare="torch"),
+    "--chunk=4 does not go with --compare": dict(chunk=4, compare="torch"),
+    "expected; --frames=41 would do": dict(frames=40, chunk=4),
     "--threads=0: 1 to": dict(threads=0),
     "--threads=100000: 1 to": dict(threads=100_000),
     "--checkpoint=no/such.pt: no such file": dict(checkpoint="no/such.pt"),
@@ -74,14 +77,14 @@ def test_bad_flags_of_a_peer_are_refused(monkeypatch, tmp_path):
     refused("the original has tiny, small", compare="official", official_repo=str(tmp_path))
     good = BenchmarkOptions(compare="official", official_repo=str(tmp_path), model="tiny")
     check_options(good)
-    assert good.frames_per_round == 8 and BenchmarkOptions(frames=20).frames_per_round == 12
+    assert good.steps_per_round == 8 and BenchmarkOptions(frames=20).steps_per_round == 12
     monkeypatch.setattr(options.importlib.util, "find_spec", lambda name: None)
     refused("--compare=torch needs torch, which is not installed", compare="torch")
 
 
 def test_command_refuses_in_one_line_and_loads_no_framework_before():
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "experiments.benchmark_video", "--streams=3"],
+        [sys.executable, "-X", "importtime", "-m", "experiments.benchmark_video", "--streams=0"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -89,7 +92,7 @@ def test_command_refuses_in_one_line_and_loads_no_framework_before():
     lines = done.stderr.splitlines()
     said = [line for line in lines if not line.startswith("import time:")]
     assert done.returncode == 1 and len(said) == 1, said
-    assert said[0].startswith("benchmark_video: --streams=3: only 1 is possible.")
+    assert said[0].startswith("benchmark_video: --streams=0: at least 1 expected.")
     loaded = {line.rpartition("|")[2].strip() for line in lines}
     assert "absl.flags" in loaded
     assert not loaded & {"jax", "torch"}  # they would size their pools before --threads

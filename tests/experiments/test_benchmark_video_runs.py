@@ -1,5 +1,6 @@
 """The video benchmark for real, on small models: alone, and beside each peer."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -8,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.video_benchmark.frames import grid_boxes, open_frames
 from experiments.video_benchmark.options import BenchmarkOptions, available_threads
+from experiments.video_benchmark.ours import Ours, weights
 from experiments.video_benchmark.report import COMPARE_KEYS, KEYS
 from experiments.video_benchmark.run import run
+from experiments.video_benchmark.streams import STARTS_APART, Streams
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = {"image_encoder", "memory_attention", "mask_decoder", "memory_encoder"}
@@ -36,6 +40,38 @@ def test_alone(tmp_path):
     assert found["memory"] == "recent" and found["precision"] == "fp32"
     assert json.loads((tmp_path / "out.json").read_text()) == found
     assert any("share of matmul peak" in line for line in said)
+
+
+@pytest.mark.parametrize(("streams", "chunk"), [(1, 3), (2, 3)])
+def test_chunks_and_streams(streams, chunk):
+    said = []
+    options = BenchmarkOptions(
+        model="debug", objects=2, streams=streams, chunk=chunk, frames=16, memory_runs=False
+    )
+    assert options.warm_frames == 10
+    found = run(options, available_threads(), said.append)
+    check_side(found, 16, 2)
+    assert found["streams"] == streams and found.get("chunk", 1) == chunk
+    assert any(f"{streams} stream(s), 16 frames" in line for line in said)
+    assert any(f"chunks of {chunk}" in line for line in said) == (chunk > 1)
+
+
+def test_streams_are_tracked_as_videos_alone():
+    """What is timed is the work that a video by itself is."""
+    options = BenchmarkOptions(model="debug", objects=2, streams=2, chunk=3, frames=10)
+    params, config, _ = weights(options)
+    boxes = grid_boxes(2, config.image_size, config.image_size)
+    together = Streams(params, config, options, boxes)
+    alone = []
+    for v in range(2):
+        source = open_frames(None, 10, config.image_size, STARTS_APART * v)
+        one = dataclasses.replace(options, streams=1)
+        alone.append(Ours(params, config, one, source, boxes))
+    for _ in range(1 + 3):
+        masks = together.advance().masks
+        expected = np.stack([each.advance().masks for each in alone])
+        assert masks.shape == expected.shape and (masks != expected).mean() < 1e-3
+    assert (expected[0] != expected[1]).mean() > 0.001  # two videos
 
 
 @pytest.mark.slow
