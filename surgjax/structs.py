@@ -36,6 +36,18 @@ class PointPrompts(flax.struct.PyTreeNode):
     valid: Array  # [B, P] bool
 
 
+class FarMemory(flax.struct.PyTreeNode):
+    """Memories that cost less: of averaged squares of cells, or read by the last layers alone.
+
+    Valid ones come first. A square of p by p cells is one key that weighs as much as p * p.
+    """
+
+    features: Array  # [B, M, n, D], n = (h / p) * (w / p)
+    time_index: Array  # [B, M] int32, row of the temporal embedding
+    count: Array  # [B] int32, number of valid slots
+    layers: int = flax.struct.field(pytree_node=False)  # so many of the last ones read them
+
+
 class MemoryRead(flax.struct.PyTreeNode):
     """What a memory policy lets a frame attend to. Valid spatial slots come first."""
 
@@ -46,6 +58,7 @@ class MemoryRead(flax.struct.PyTreeNode):
     pointer_distance: Array  # [B, Q] float32, frames from the pointer's frame to this one
     pointer_valid: Array  # [B, Q] bool
     pointer_span: Array  # [] float32, the distance that is encoded as 1
+    far: FarMemory | None = None
 
 
 class Conditioned(flax.struct.PyTreeNode):

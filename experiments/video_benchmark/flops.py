@@ -92,6 +92,14 @@ def flops_per_frame(
     return encoder + tracker - products(track, lengths=False) + objects * each
 
 
+def _of_length(read: Any, count: int) -> Any:
+    """As read, with so many memories and none to spare."""
+    return read.replace(
+        features=jax.ShapeDtypeStruct((1, count, *read.features.shape[2:]), read.features.dtype),
+        time_index=jax.ShapeDtypeStruct((1, count), np.int32),
+    )
+
+
 def _memory_attention(
     programs: Programs, state: TrackState, features: ImageFeatures
 ) -> tuple[float, float]:
@@ -109,9 +117,9 @@ def _memory_attention(
         return products(jax.make_jaxpr(run)(programs.params, features.s16, read))
 
     count = memories_read(stream, state)
-    rest = read.features.shape[2:]
-    shapes = read.replace(
-        features=jax.ShapeDtypeStruct((1, count, *rest), read.features.dtype),
-        time_index=jax.ShapeDtypeStruct((1, count), np.int32),
-    )
+    shapes = _of_length(read, count)
+    if read.far is not None:
+        far = stream.policy.read(row, clock).far
+        assert far is not None
+        shapes = shapes.replace(far=_of_length(read.far, int(far.count[0])))
     return traced(read, True), traced(shapes, False)

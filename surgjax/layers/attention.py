@@ -24,13 +24,22 @@ def attention(
 
 
 def dense_attention(
-    q: jax.Array, k: jax.Array, v: jax.Array, key_mask: jax.Array | None = None
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    key_mask: jax.Array | None = None,
+    key_weight: jax.Array | None = None,
 ) -> jax.Array:
-    """The textbook form, differentiable, one score matrix per head."""
+    """The textbook form, differentiable, one score matrix per head.
+
+    key_weight [Nk]: so many times a key is there.
+    """
     dtype = v.dtype
     q, k, v = (x.transpose(0, 2, 1, 3) for x in (q, k, v))
     scores = jnp.einsum("bhqc,bhkc->bhqk", q, k, preferred_element_type=jnp.float32)
     scores = scores * (q.shape[-1] ** -0.5)
+    if key_weight is not None:
+        scores = scores + jnp.log(key_weight)[None, None, None]
     if key_mask is not None:
         scores = jnp.where(key_mask[:, None, None, :], scores, NEG_INF)
     weights = jax.nn.softmax(scores, axis=-1).astype(dtype)
@@ -74,10 +83,12 @@ def online_softmax(
     v: jax.Array,
     scale: float,
     key_mask: jax.Array | None = None,
+    key_weight: int = 1,
 ) -> Softmax:
     """Adds keys k [..., K, C] with values v [..., K, Cv] for queries q [..., Q, C].
 
-    key_mask [..., K] bool, broadcast over the query axis.
+    key_mask [..., K] bool, broadcast over the query axis. key_weight: so many times each key is
+    there.
     """
     top, total, acc = carry
     scores = jnp.einsum("...qc,...kc->...qk", q, k, preferred_element_type=jnp.float32) * scale
@@ -87,6 +98,8 @@ def online_softmax(
     weights = jnp.exp(scores - new_top[..., None])
     if key_mask is not None:  # a wholly masked tile would otherwise count as exp(0)
         weights = jnp.where(key_mask[..., None, :], weights, 0.0)
+    if key_weight != 1:
+        weights = weights * key_weight
     fade = jnp.exp(top - new_top)
     total = total * fade + weights.sum(-1)
     part = jnp.einsum(

@@ -42,13 +42,15 @@ def sine_1d(position: jax.Array, channels: int) -> jax.Array:
 
 
 @functools.lru_cache(maxsize=32)
-def axial_rope_table(side: int, channels: int, theta: float = 10000.0) -> np.ndarray:
-    """[2, side*side, channels/2] float32: cosines and sines of the axial rotation angles."""
+def axial_rope_table(side: int, channels: int, theta: float = 10000.0, pool: int = 1) -> np.ndarray:
+    """[2, side*side, channels/2] float32: cosines and sines of the axial rotation angles.
+
+    pool: the grid's cells are squares of so many by so many, and sit in the middle of theirs.
+    """
     frequencies = theta ** (-4.0 * np.arange(channels // 4) / channels)
     n = np.arange(side * side)
-    angle = np.concatenate(
-        [np.outer(n % side, frequencies), np.outer(n // side, frequencies)], axis=-1
-    )
+    x, y = (pool * at + (pool - 1) / 2 for at in (n % side, n // side))
+    angle = np.concatenate([np.outer(x, frequencies), np.outer(y, frequencies)], axis=-1)
     return np.stack([np.cos(angle), np.sin(angle)]).astype(np.float32)
 
 

@@ -12,6 +12,8 @@ Differs: values stay in the raw memory width D until after the softmax-weighted 
          data, so an empty slot costs nothing; `tiled=False` is dense and differentiable.
 """
 
+import copy
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -26,7 +28,7 @@ from surgjax.layers.attention import (
 )
 from surgjax.layers.linear import Dtype, LayerNorm, Linear, project
 from surgjax.layers.position_encoding import axial_rope_table, rope_permutation, rotate, sine_2d
-from surgjax.structs import MemoryRead
+from surgjax.structs import FarMemory, MemoryRead
 
 _KEY_TILE = 512
 
@@ -89,45 +91,63 @@ class MemoryAttentionLayer(nn.Module):
 
     def __call__(self, x, memory, table, tiled: bool = False, train: bool = False):
         x = x + self.drop(self.self_attn.attend_self(self.norm1(x), table), not train)
-        return self.recall(x, table, memory, table, tiled, train)
+        return self.recall(x, table, memory, tiled, train)
 
-    def recall(self, x, query_table, memory, table, tiled: bool = False, train: bool = False):
+    def recall(self, x, query_table, memory, tiled: bool = False, train: bool = False):
         """What follows self-attention, row by row; query_table None leaves queries unrotated."""
         still = not train
         q = self.cross_attn_image.queries(self.norm2(x), query_table)
         cross = self._tiled if tiled else self._dense
-        x = x + self.drop(cross(q, memory, table), still)
+        x = x + self.drop(cross(q, memory), still)
         y = jax.nn.relu(self.linear1(self.norm3(x)))
         y = self.linear2(self.drop(y, still)).astype(jnp.float32)
         return x + self.drop(y, still)
 
-    def _dense(self, q, memory, table):
+    def _dense(self, q, memory):
         """All slots at once, invalid ones masked."""
         attn, dtype = self.cross_attn_image, self.dtype
-        b, m, n, width = memory.features.shape
-        spatial = memory.features.astype(jnp.float32).reshape(b, m * n, width)
-        position = memory.slot_position[:, :, None] + memory.grid_position[None, None]
-        keys = attn.keys(spatial + position.reshape(b, m * n, width), jnp.tile(table, (1, m, 1)))
-        pointer_keys = attn.keys(memory.pointers + memory.pointer_position, None)
-        valid = jnp.arange(m)[None] < memory.count[:, None]
-        mask = jnp.concatenate([jnp.repeat(valid, n, axis=1), memory.pointer_mask], 1)
-        k = jnp.concatenate([keys, pointer_keys], 1)
-        v = jnp.concatenate([spatial, memory.pointers], 1).astype(dtype)
-        out = dense_attention(q[:, :, None], k[:, :, None], v[:, :, None], mask)
+        keys, values, mask, weight = [], [], [], []
+        for part in memory.spatial:
+            b, m, n, width = part.features.shape
+            spatial = part.features.astype(jnp.float32).reshape(b, m * n, width)
+            position = part.slot_position[:, :, None] + part.grid_position[None, None]
+            angles = jnp.tile(part.table, (1, m, 1))
+            keys.append(attn.keys(spatial + position.reshape(b, m * n, width), angles))
+            values.append(spatial)
+            valid = jnp.arange(m)[None] < part.count[:, None]
+            mask.append(jnp.repeat(valid, n, axis=1))
+            weight.append(jnp.full(m * n, part.cells, jnp.float32))
+        keys.append(attn.keys(memory.pointers + memory.pointer_position, None))
+        values.append(memory.pointers)
+        mask.append(memory.pointer_mask)
+        weight.append(jnp.ones(memory.pointers.shape[1]))
+        k, v = jnp.concatenate(keys, 1), jnp.concatenate(values, 1).astype(dtype)
+        weighted = any(part.cells != 1 for part in memory.spatial)
+        out = dense_attention(
+            q[:, :, None],
+            k[:, :, None],
+            v[:, :, None],
+            jnp.concatenate(mask, 1),
+            jnp.concatenate(weight) if weighted else None,
+        )
         return attn.finish(out[:, :, 0])
 
-    def _tiled(self, q, memory, table):
+    def _tiled(self, q, memory):
         """Pointers first, then one tile of one slot at a time, stopping after the last valid."""
         attn, dtype = self.cross_attn_image, self.dtype
+        carry = empty_softmax(q.shape[:2], memory.pointers.shape[-1])
+        keys = attn.keys(memory.pointers + memory.pointer_position, None)
+        values = memory.pointers.astype(dtype)
+        carry = online_softmax(carry, q, keys, values, q.shape[-1] ** -0.5, memory.pointer_mask)
+        for part in memory.spatial:
+            carry = self._walk(carry, q, part)
+        return attn.finish(finish_softmax(carry))
+
+    def _walk(self, carry, q, memory):
+        """Tile after tile of the valid slots of one set of spatial memories."""
         b, _, n, width = memory.features.shape
         tile = _KEY_TILE if n % _KEY_TILE == 0 else n
         per_slot = n // tile
-        scale = q.shape[-1] ** -0.5
-        carry = empty_softmax(q.shape[:2], width)
-        keys = attn.keys(memory.pointers + memory.pointer_position, None)
-        carry = online_softmax(
-            carry, q, keys, memory.pointers.astype(dtype), scale, memory.pointer_mask
-        )
 
         def step(i, carry):
             slot, at = i // per_slot, (i % per_slot) * tile
@@ -136,13 +156,30 @@ class MemoryAttentionLayer(nn.Module):
             part = part.astype(jnp.float32)
             grid = lax.dynamic_slice_in_dim(memory.grid_position, at, tile, 0)
             position = lax.dynamic_slice_in_dim(memory.slot_position, slot, 1, 1)
-            angles = lax.dynamic_slice_in_dim(table, at, tile, 1)
-            keys = attn.keys(part + grid[None] + position, angles)
+            angles = lax.dynamic_slice_in_dim(memory.table, at, tile, 1)
+            keys = self.cross_attn_image.keys(part + grid[None] + position, angles)
             live = jnp.broadcast_to((slot < memory.count)[:, None], (b, tile))
-            return online_softmax(carry, q, keys, part.astype(dtype), scale, live)
+            values, scale = part.astype(self.dtype), q.shape[-1] ** -0.5
+            return online_softmax(carry, q, keys, values, scale, live, memory.cells)
 
-        carry = lax.fori_loop(0, memory.count.max() * per_slot, step, carry)
-        return attn.finish(finish_softmax(carry))
+        return lax.fori_loop(0, memory.count.max() * per_slot, step, carry)
+
+
+class SpatialMemory:
+    """Spatial memories of one resolution, with positions; a key stands for p * p cells.
+
+    features [B, M, n, D] may be bfloat16; they are read as float32 where they are used.
+    """
+
+    def __init__(self, read: MemoryRead | FarMemory, time_table: jax.Array, side: int, d: int):
+        _, _, n, width = read.features.shape
+        coarse = round(n**0.5)
+        pool = side // coarse
+        self.features, self.count, self.cells = read.features, read.count, pool**2
+        grid = sine_2d(side, side, width).reshape(coarse, pool, coarse, pool, width)
+        self.grid_position = jnp.asarray(grid.mean((1, 3)).reshape(n, width))
+        self.slot_position = jnp.asarray(time_table)[read.time_index]
+        self.table = jnp.asarray(axial_rope_table(coarse, d, pool=pool))
 
 
 class PositionedMemory:
@@ -151,16 +188,24 @@ class PositionedMemory:
     def __init__(self, read: MemoryRead, time_table: jax.Array, pointer_position: jax.Array):
         b, _, n, width = read.features.shape
         side = round(n**0.5)
-        self.features = read.features  # may be bfloat16; read as float32 where it is used
-        self.count = read.count
-        self.grid_position = jnp.asarray(sine_2d(side, side, width).reshape(n, width))
-        self.slot_position = jnp.asarray(time_table)[read.time_index]
+        d = read.pointers.shape[-1]
+        self.spatial = [SpatialMemory(read, time_table, side, d)]
+        self._far = read.far and SpatialMemory(read.far, time_table, side, d)
+        self._far_layers = 0 if read.far is None else read.far.layers
         # A pointer of width d is d / D consecutive tokens of width D with one position.
         q, d = read.pointers.shape[1:]
         parts = d // width
         self.pointers = read.pointers.astype(jnp.float32).reshape(b, q * parts, width)
         self.pointer_position = jnp.repeat(pointer_position, parts, axis=1)
         self.pointer_mask = jnp.repeat(read.pointer_valid, parts, axis=1)
+
+    def at_layer(self, layer: int, num_layers: int) -> "PositionedMemory":
+        """What a layer reads."""
+        if self._far is None or layer < num_layers - self._far_layers:
+            return self
+        seen = copy.copy(self)
+        seen.spatial = [*self.spatial, self._far]
+        return seen
 
 
 class MemoryAttention(nn.Module):
@@ -193,8 +238,8 @@ class MemoryAttention(nn.Module):
     ) -> jax.Array:
         """time_table [rows, D]; pointer_position [B, Q, D]. Returns [B, h, w, d]."""
         x, memory, table = self.start(s16, read, time_table, pointer_position)
-        for layer in self.layers:
-            x = layer(x, memory, table, tiled, train)
+        for i, layer in enumerate(self.layers):
+            x = layer(x, memory.at_layer(i, self.num_layers), table, tiled, train)
         return self.norm(x).reshape(s16.shape)
 
     def start(

@@ -18,6 +18,7 @@ from jax.typing import DTypeLike
 from surgjax.memory.diverse_memory import DIVEMEM, DLM, RANDOM_LONG, LongOptions, long_policy
 from surgjax.memory.frame_pruning import PruningOptions, frame_pruning
 from surgjax.memory.policies import MemoryPolicy, recent
+from surgjax.memory.pooled_memory import PooledOptions, pooled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,7 @@ POLICIES: dict[str, Policy] = {
     "divemem": Policy(DIVEMEM, long_policy, "SAM2S: and diverse frames, kept for long"),
     "dlm": Policy(DLM, long_policy, "ReSurgSAM2: and diverse frames, kept for long"),
     "frame_pruning": Policy(PruningOptions(), frame_pruning, "Surgical-SAM-2: fewer of the latest"),
+    "pooled": Policy(PooledOptions(), pooled, "for less: memories before the latest, averaged"),
     "random_long": Policy(RANDOM_LONG, long_policy, "control: and random frames, kept for long"),
 }
 NAMES = tuple(POLICIES)

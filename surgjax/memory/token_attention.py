@@ -39,14 +39,14 @@ def condition(
     """
     x, token = frame.s16, frame.token
     x, positioned, table = stack.start(x, *memory)
-    for layer in stack.layers:
-        pixels = x
+    for i, layer in enumerate(stack.layers):
+        seen, pixels = positioned.at_layer(i, stack.num_layers), x
         # Pixels first: dropout then draws for them what it draws without the token.
         if is_read:
-            x = _reading_layer(layer, pixels, token, positioned, table, tiled, train)
+            x = _reading_layer(layer, pixels, token, seen, table, tiled, train)
         else:
-            x = layer(pixels, positioned, table, tiled, train)
-        token = _token_layer(layer, pixels, token, positioned, table, tiled, train)
+            x = layer(pixels, seen, table, tiled, train)
+        token = _token_layer(layer, pixels, token, seen, table, tiled, train)
     return Conditioned(stack.norm(x).reshape(frame.s16.shape), stack.norm(token))
 
 
@@ -70,7 +70,7 @@ def _token_layer(
     q = layer.self_attn.queries(normed, None)
     keys, values = _keys_and_values(layer, layer.norm1(x), normed, table)
     token = token + layer.drop(_attend(layer, q, keys, values), not train)
-    return layer.recall(token, None, memory, table, tiled, train)
+    return layer.recall(token, None, memory, tiled, train)
 
 
 def _reading_layer(
@@ -81,4 +81,4 @@ def _reading_layer(
     q = layer.self_attn.queries(normed, table)
     keys, values = _keys_and_values(layer, normed, layer.norm1(token), table)
     x = x + layer.drop(_attend(layer, q, keys, values), not train)
-    return layer.recall(x, table, memory, table, tiled, train)
+    return layer.recall(x, table, memory, tiled, train)

@@ -3,15 +3,16 @@ r"""Time and memory of every memory policy beside SAM 2's, in one run.
   python -m tests.benchmarks.memory_policies --variant nano --frames 60
 
 Path:    generated clip, weights -> one compiled tracker per policy, in turns -> a table
-Units:   milliseconds of the clock; MB of 10^6 bytes; memories per frame.
+Units:   milliseconds of the clock; MB of 10^6 bytes; memories per frame; operations of a whole
+         frame, encoder included, as `experiments.benchmark_video` counts them.
 Source:  ours.
 Differs: policies take turns frame by frame on the same features, so that what else runs on the
          machine hits all of them alike; their order turns round from frame to frame. The image
-         encoder is timed apart: it is the same for all. Every frame may be a candidate, and long
-         slots are full before the times count. Bank bytes are those of one object. Temporary
-         bytes are what XLA says of the compiled step. Growth is what a tracker that keeps every
-         frame in a dict, as the reference does, gains per frame and object; it is computed from
-         the shapes, not measured.
+         encoder is timed apart: it is the same for all, and "frame" is the ratio with it. Every
+         frame may be a candidate, and long slots are full before the times count. Bank bytes are
+         those of one object. Temporary bytes are what XLA says of the compiled step. Growth is
+         what a tracker that keeps every frame in a dict, as the reference does, gains per frame and
+         object; it is computed from the shapes, not measured.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.video_benchmark import flops
 from surgjax.inference.frames import resize_for_model
 from surgjax.inference.programs import PRECISIONS, Programs
 from surgjax.inference.stream import FramePrompts, Stream, no_prompts
@@ -43,6 +45,12 @@ RUNS = {
     "dlm width": ("dlm", "similarity=width,gamma=-1000"),
     "random_long": ("random_long", "gamma=-1000,presence=false"),
     "frame_pruning": ("frame_pruning", ""),
+    "frame_pruning prune=4": ("frame_pruning", "prune=4"),
+    "pooled": ("pooled", ""),
+    "pooled pool=4": ("pooled", "pool=4"),
+    "pooled near=0": ("pooled", "near=0"),
+    "pooled far_layers=1": ("pooled", "far_layers=1"),
+    "pooled pool=1 far_layers=1": ("pooled", "pool=1,far_layers=1"),
 }
 assert {name for name, _ in RUNS.values()} == set(NAMES)
 
@@ -74,7 +82,7 @@ class Run:
         jax.block_until_ready(output.low_res)
         self.ms.append(1000 * (time.perf_counter() - start))
 
-    def figures(self, warm: int) -> dict[str, Any]:
+    def figures(self, warm: int, features: Any) -> dict[str, Any]:
         policy = self.programs.stream.policy
         bank = jax.eval_shape(policy.init)
         bank_bytes = sum(int(np.prod(x.shape)) * x.dtype.itemsize for x in jax.tree.leaves(bank))
@@ -82,9 +90,12 @@ class Run:
         row = jax.tree.map(lambda x: x[0], self.state.bank)
         clock = Clock(self.state.frame_index, self.state.direction, self.state.num_frames)
         analysis = program.memory_analysis()
+        read = policy.read(row, clock)
         return {
             "ms": float(np.median(self.ms[warm:])),
-            "memories": int(policy.read(row, clock).count[0]),
+            "memories": int(read.count[0]),
+            "far": 0 if read.far is None else int(read.far.count[0]),
+            "flops": flops.flops_per_frame(self.programs, self.state, features, self.objects),
             "bank_mb": bank_bytes / MB,
             "temporary_mb": analysis.temp_size_in_bytes / MB,
             "compile_s": self.programs.compile_seconds,
@@ -131,12 +142,17 @@ def measure(flags: argparse.Namespace) -> dict[str, Any]:
             run = runs[name]
             blank = no_prompts(config, flags.objects)
             run.step(features, box_prompt(run.programs.stream, flags.objects) if t == 0 else blank)
-    found = {name: run.figures(flags.warm) for name, run in runs.items()}
+    for run in runs.values():
+        run.programs.compiled |= encoder.compiled
+    found = {name: run.figures(flags.warm, features) for name, run in runs.items()}
     base = found[chosen[0]]["ms"]
     pairs = {n: np.array(r.ms[flags.warm :]) for n, r in runs.items()}
     for name, values in found.items():
         values["ratio"] = float(np.median(pairs[name] / pairs[chosen[0]]))
         values["ratio_of_medians"] = values["ms"] / base
+        encoder_ms = np.array(encode_ms[flags.warm :])
+        frames = (pairs[name] + encoder_ms) / (pairs[chosen[0]] + encoder_ms)
+        values["frame_ratio"] = float(np.median(frames))
         values["write_ms"] = replay_ms(runs[name])
     memory = next(iter(runs.values())).programs.stream.policy.memory
     kept = int(np.prod(memory.shape)) * 2 + config.hidden_dim * 4 + config.mask_size**2 * 4
@@ -161,10 +177,11 @@ def table(result: dict[str, Any]) -> str:
         f"encoder {result['encoder_ms']:.1f} ms; a dict of all frames would grow by "
         f"{result['dict_growth_mb_per_frame']:.3f} MB per frame and object"
     )
-    lines = [head, f"{'policy':18} ms/frame  ratio  read  bank MB  temp MB  write ms"]
+    lines = [head, f"{'policy':26} ms/frame  ratio frame   read  GFLOP  bank MB  temp MB  write ms"]
     for name, v in result["policies"].items():
         lines.append(
-            f"{name:18} {v['ms']:8.2f} {v['ratio']:6.3f} {v['memories']:5d} {v['bank_mb']:8.3f} "
+            f"{name:26} {v['ms']:8.2f} {v['ratio']:6.3f} {v['frame_ratio']:5.2f} "
+            f"{v['memories']:3d}+{v['far']:d} {v['flops'] / 1e9:8.2f} {v['bank_mb']:8.3f} "
             f"{v['temporary_mb']:8.2f} {v['write_ms']:9.2f}"
         )
     return "\n".join(lines)

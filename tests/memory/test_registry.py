@@ -10,7 +10,7 @@ from tests.memory.scripted import CONFIG
 
 
 def test_names():
-    assert NAMES == ("recent", "divemem", "dlm", "frame_pruning", "random_long")
+    assert NAMES == ("recent", "divemem", "dlm", "frame_pruning", "pooled", "random_long")
 
 
 @pytest.mark.parametrize("name", NAMES)
