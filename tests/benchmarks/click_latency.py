@@ -1,4 +1,4 @@
-r"""How long a click takes on a frame that is encoded, and how long until the first mask of a process.
+r"""How long a click takes on an encoded frame, and a process until its first mask.
 
   python -m tests.benchmarks.click_latency --model nano --clicks 1000
   python -m tests.benchmarks.click_latency --model tiny --size 512
