@@ -14,6 +14,7 @@ Differs: the checkout is only imported, never installed. hydra and iopath, which
 """
 
 import importlib
+import re
 import sys
 import types
 from collections.abc import Iterator, Mapping
@@ -64,25 +65,27 @@ def made_of(node: Any) -> Any:
     return getattr(importlib.import_module(module), name)(**arguments)
 
 
-def settings(repository: str | Path, config: Sam2Config) -> dict[str, Any]:
-    """The model's YAML tree with the image size and the builder's settings for videos."""
+def read_model(path: Path) -> dict[str, Any]:
+    """The tree of the model in one of the original's YAML files."""
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """YAML 1.1 takes 1e-6 for a text."""
+
+    number = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
+    return yaml.load(path.read_text(), Loader)["model"]
+
+
+def settings(repository: str | Path, config: Sam2Config) -> dict[str, Any]:
+    """The model's YAML tree with the image size and the builder's settings for videos."""
     folder, stem = ("sam2.1", "sam2.1") if config.version == "2.1" else ("sam2", "sam2")
     name = f"{stem}_hiera_{LETTERS[config.name]}.yaml"
     path = Path(repository) / "sam2" / "configs" / folder / name
     if not path.is_file():
         raise ValueError(f"--official_repo={repository}: {path} expected, not found.")
 
-    class Loader(yaml.SafeLoader):
-        """YAML 1.1 takes 1e-6 for a text."""
-
-    import re
-
-    number = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
-    tree = yaml.load(path.read_text(), Loader)["model"]
-    return tree | {
+    return read_model(path) | {
         "_target_": "sam2.sam2_video_predictor.SAM2VideoPredictor",
         "image_size": config.image_size,
         "binarize_mask_from_pts_for_mem_enc": True,

@@ -1,7 +1,10 @@
-"""Scaled dot-product attention: one small dense form and one that never holds the score matrix.
+"""Scaled dot-product attention: one small dense form, and two that never hold the score matrix.
 
 Axes:    q [B, Nq, heads, C], k [B, Nk, heads, C], v [B, Nk, heads, Cv] -> [B, Nq, heads, Cv].
 Numerics: products take operands as given and sum in float32; the softmax is float32.
+Errors:  those of jax.nn.dot_product_attention, where cuDNN is too old for a shape.
+Source:  FlashAttention (arXiv:2205.14135) for both: written out for CPU and TPU, cuDNN's on NVIDIA
+         GPUs.
 """
 
 import jax
@@ -11,6 +14,8 @@ from jax import lax
 # Above this many scores per head the score matrix leaves the cache and tiling wins on a CPU.
 _DENSE_SCORES = 1 << 20
 _KEY_TILE = 512
+# Below it (windows, a few tokens) a fused kernel has nothing to save.
+_FUSED_SCORES = 1 << 16
 NEG_INF = -1e30  # not -inf: a fully masked tile must give exp(-inf - -inf) != nan
 
 
@@ -18,9 +23,40 @@ def attention(
     q: jax.Array, k: jax.Array, v: jax.Array, key_mask: jax.Array | None = None
 ) -> jax.Array:
     """softmax(q k^T / sqrt(C)) v. key_mask [B, Nk] bool hides padded keys."""
+    if key_mask is None and v.shape == k.shape and fits_fused(q, k.shape[1]):
+        return fused_attention(q, k, v)
     if q.shape[1] * k.shape[1] > _DENSE_SCORES and key_mask is None and k.shape[1] % _KEY_TILE == 0:
         return tiled_attention(q, k, v)
     return dense_attention(q, k, v, key_mask)
+
+
+def fused_width() -> int:
+    """The widest head that cuDNN's flash attention takes on JAX's first device, or 0."""
+    if jax.default_backend() != "gpu":
+        return 0
+    device = jax.devices()[0]
+    if "cuda" not in device.client.platform_version:  # ROCm calls itself "gpu" too
+        return 0
+    capability = float(device.compute_capability)
+    return 0 if capability < 8 else 128 if capability < 9 else 256
+
+
+def fits_fused(q: jax.Array, keys: int) -> bool:
+    """Whether queries with so many keys go to cuDNN: half precision, and enough to do."""
+    half = q.dtype in (jnp.bfloat16, jnp.float16)
+    width = q.shape[-1]
+    if not half or width % 8 or q.shape[1] * keys < _FUSED_SCORES:
+        return False
+    return width <= fused_width()
+
+
+def fused_attention(
+    q: jax.Array, k: jax.Array, v: jax.Array, lengths: jax.Array | None = None
+) -> jax.Array:
+    """cuDNN's flash attention; C = Cv. lengths [B] int32: so many of the first keys are valid."""
+    return jax.nn.dot_product_attention(
+        q, k, v, key_value_seq_lengths=lengths, implementation="cudnn"
+    )
 
 
 def dense_attention(

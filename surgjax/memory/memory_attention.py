@@ -9,7 +9,8 @@ Source:  SAM 2 `sam2/modeling/memory_attention.py`, `sam2_base.py`
 Differs: values stay in the raw memory width D until after the softmax-weighted sum (its weights sum
          to one, so the value projection and its bias commute with it): a quarter of the work.
          `tiled=True` walks over tiles of keys with a running softmax and a trip count that is
-         data, so an empty slot costs nothing; `tiled=False` is dense and differentiable.
+         data, so an empty slot costs nothing (in half precision on an NVIDIA GPU cuDNN's kernel
+         takes its place); `tiled=False` is dense and differentiable.
 """
 
 import copy
@@ -24,6 +25,8 @@ from surgjax.layers.attention import (
     dense_attention,
     empty_softmax,
     finish_softmax,
+    fits_fused,
+    fused_attention,
     online_softmax,
 )
 from surgjax.layers.linear import Dtype, LayerNorm, Linear, project
@@ -97,15 +100,54 @@ class MemoryAttentionLayer(nn.Module):
         """What follows self-attention, row by row; query_table None leaves queries unrotated."""
         still = not train
         q = self.cross_attn_image.queries(self.norm2(x), query_table)
-        cross = self._tiled if tiled else self._dense
-        x = x + self.drop(cross(q, memory), still)
+        x = x + self.drop(self._cross(q, memory, tiled), still)
         y = jax.nn.relu(self.linear1(self.norm3(x)))
         y = self.linear2(self.drop(y, still)).astype(jnp.float32)
         return x + self.drop(y, still)
 
+    def _cross(self, q, memory, tiled: bool):
+        """The form that suits backend, precision and purpose."""
+        if not tiled:
+            return self._dense(q, memory)
+        keys = memory.pointers.shape[1]
+        keys += sum(part.features.shape[1] * part.features.shape[2] for part in memory.spatial)
+        # cuDNN's kernel has no weights of keys.
+        weighted = any(part.cells != 1 for part in memory.spatial)
+        fused = fits_fused(q[:, :, None], keys) and not weighted
+        return self._fused(q, memory) if fused else self._tiled(q, memory)
+
     def _dense(self, q, memory):
         """All slots at once, invalid ones masked."""
-        attn, dtype = self.cross_attn_image, self.dtype
+        keys, values, mask, weight = self._all_keys(memory)
+        weighted = any(part.cells != 1 for part in memory.spatial)
+        out = dense_attention(
+            q[:, :, None],
+            keys[:, :, None],
+            values[:, :, None].astype(self.dtype),
+            mask,
+            weight if weighted else None,
+        )
+        return self.cross_attn_image.finish(out[:, :, 0])
+
+    def _fused(self, q, memory):
+        """One kernel over the valid keys. They must come first: pointers lie behind all slots, and
+        valid ones among invalid ones. Its values are as wide as its keys, so they are projected."""
+        attn = self.cross_attn_image
+        keys, values, mask, _ = self._all_keys(memory)
+        values = attn.v_proj(values).astype(self.dtype)
+        first = jnp.argsort(~mask, axis=1, stable=True)[:, :, None]
+        keys, values = (jnp.take_along_axis(x, first, 1) for x in (keys, values))
+        out = fused_attention(
+            q[:, :, None],
+            keys[:, :, None],
+            values[:, :, None],
+            mask.sum(1, dtype=jnp.int32),
+        )
+        return attn.out_proj(out[:, :, 0]).astype(jnp.float32)
+
+    def _all_keys(self, memory):
+        """Keys [B, K, d], raw values [B, K, D], which are valid [B, K], their weights [K]."""
+        attn = self.cross_attn_image
         keys, values, mask, weight = [], [], [], []
         for part in memory.spatial:
             b, m, n, width = part.features.shape
@@ -121,16 +163,10 @@ class MemoryAttentionLayer(nn.Module):
         values.append(memory.pointers)
         mask.append(memory.pointer_mask)
         weight.append(jnp.ones(memory.pointers.shape[1]))
-        k, v = jnp.concatenate(keys, 1), jnp.concatenate(values, 1).astype(dtype)
-        weighted = any(part.cells != 1 for part in memory.spatial)
-        out = dense_attention(
-            q[:, :, None],
-            k[:, :, None],
-            v[:, :, None],
-            jnp.concatenate(mask, 1),
-            jnp.concatenate(weight) if weighted else None,
+        return (
+            *(jnp.concatenate(each, 1) for each in (keys, values, mask)),
+            jnp.concatenate(weight),
         )
-        return attn.finish(out[:, :, 0])
 
     def _tiled(self, q, memory):
         """Pointers first, then one tile of one slot at a time, stopping after the last valid."""

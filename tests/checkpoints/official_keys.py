@@ -9,10 +9,11 @@ Differs: the stored file keeps a sum of each listing, not the listing; `listing`
 
 import argparse
 import hashlib
-import importlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+
+from surgjax.models.variants import get_config
 
 GOLDEN = Path(__file__).with_suffix(".json")
 
@@ -30,16 +31,12 @@ def summary(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int | str]:
 
 def official_shapes(variant: str, version: str) -> dict[str, tuple[int, ...]]:
     """The state dict of the original model, shapes only."""
-    import yaml
-
+    from experiments.video_benchmark import official_peer
     from tests.parity import official
 
     official.fetch()
-    package = importlib.import_module("sam2")
-    folder = "sam2.1" if version == "2.1" else "sam2"
-    name = f"{folder}_hiera_{official.YAML[variant]}.yaml"
-    path = Path(package.__path__[0]) / "configs" / folder / name
-    model = official._instantiate(yaml.safe_load(path.read_text())["model"])
+    tree = official_peer.settings(official.FOLDER, get_config(variant, version))
+    model = official_peer.made_of(tree)
     return {key: tuple(value.shape) for key, value in model.state_dict().items()}
 
 

@@ -11,26 +11,24 @@ Differs: hydra, iopath and torchvision are only needed to build sam2's objects, 
 import argparse
 import importlib
 import os
-import re
 import subprocess
 import sys
-import types
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
+from experiments.video_benchmark import official_peer
 from surgjax.checkpoints import export_official
 from surgjax.inference import ImagePredictor, VideoPredictor
+from surgjax.models.variants import get_config
 from tests.parity import clip, reference
 from tests.parity.compare import Errors, check, record
 from tests.parity.conftest import Pair, make_pair
 
 PACKAGE = "sam2==1.1.0"
 FOLDER = Path(__file__).resolve().parents[2] / "parity_output" / "sam2"
-YAML = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
 
 
 def fetch(folder: Path = FOLDER) -> None:
@@ -42,45 +40,7 @@ def fetch(folder: Path = FOLDER) -> None:
             check=True,
             env={**os.environ, "SAM2_BUILD_CUDA": "0"},
         )
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-    _stand_ins()
-
-
-def _stand_ins() -> None:
-    """What sam2 imports but never calls on this path."""
-
-    class _Set:
-        @staticmethod
-        def instance():
-            return types.SimpleNamespace(is_initialized=lambda: True)
-
-    for name, content in {
-        "hydra": dict(initialize_config_module=None),
-        "hydra.core": {},
-        "hydra.core.global_hydra": dict(GlobalHydra=_Set),
-        "iopath": {},
-        "iopath.common": {},
-        "iopath.common.file_io": dict(g_pathmgr=None),
-    }.items():
-        module = types.ModuleType(name)
-        module.__dict__.update(content)
-        sys.modules.setdefault(name, module)
-
-
-def _instantiate(node: Any) -> Any:
-    """The part of hydra that sam2's files use: `_target_` with keyword arguments, nested."""
-    if isinstance(node, list):
-        return [_instantiate(item) for item in node]
-    if isinstance(node, str) and re.fullmatch(r"\d+e-\d+", node):
-        return float(node)  # YAML 1.1 reads 1e-6 as text
-    if not isinstance(node, dict):
-        return node
-    arguments = {key: _instantiate(value) for key, value in node.items() if key != "_target_"}
-    if "_target_" not in node:
-        return arguments
-    module, _, name = node["_target_"].rpartition(".")
-    return getattr(importlib.import_module(module), name)(**arguments)
+    official_peer.add_to_path(folder)
 
 
 def build(
@@ -95,22 +55,16 @@ def build(
     Hole filling stays off: it needs the CUDA extension, and ours is off by default.
     """
     fetch()
-    package = importlib.import_module("sam2")
-    stem = "sam2.1_hiera_" if version == "2.1" else "sam2_hiera_"
-    path = Path(package.__path__[0]) / "configs" / f"sam{version.removesuffix('.0')}"
-    tree = yaml.safe_load((path / f"{stem}{YAML[variant]}.yaml").read_text())["model"]
-    tree.update(
-        _target_="sam2.sam2_video_predictor.SAM2VideoPredictor",
-        image_size=image_size,
-        binarize_mask_from_pts_for_mem_enc=True,
-        add_all_frames_to_correct_as_cond=keep_corrections,
-        sam_mask_decoder_extra_args=dict(
-            dynamic_multimask_via_stability=True,
-            dynamic_multimask_stability_delta=0.05,
-            dynamic_multimask_stability_thresh=0.98,
-        ),
+    config = get_config(variant, version, image_size)
+    tree = official_peer.settings(FOLDER, config)
+    tree["add_all_frames_to_correct_as_cond"] = keep_corrections
+    # The builder's own figures, whatever ours are.
+    tree["sam_mask_decoder_extra_args"] = dict(
+        dynamic_multimask_via_stability=True,
+        dynamic_multimask_stability_delta=0.05,
+        dynamic_multimask_stability_thresh=0.98,
     )
-    model = _instantiate(tree)
+    model = official_peer.made_of(tree)
     model.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
     # Without autocast a bank that holds no pointer yet is bf16 and meets fp32 weights.
     model.memory_attention.register_forward_pre_hook(

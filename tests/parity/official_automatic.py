@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 import torch
 
+from experiments.video_benchmark import official_peer
 from surgjax.checkpoints import export_official
 from surgjax.models.variants import Sam2Config
 from tests.parity import official, official_model
@@ -113,7 +114,7 @@ def build(checkout: Path, config: Sam2Config, params: dict[str, Any], **options:
             dynamic_multimask_stability_thresh=0.98,
         )
     )
-    parts = {name: official._instantiate(value) for name, value in tree.items()}
+    parts = {name: official_peer.made_of(value) for name, value in tree.items()}
     with official_model.decoder_sizes(config):
         model = importlib.import_module("sam2.modeling.sam2_base").SAM2Base(**parts)
     state = export_official(params, config)

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
+from experiments.video_benchmark import official_peer
 from surgjax.models.variants import Sam2Config
 from tests.parity import official, official_training
 
@@ -27,7 +27,7 @@ IOU_WIDTH = 256  # of the original's IoU head at its hidden size of 256
 
 def settings(checkout: Path, config: Sam2Config) -> dict[str, Any]:
     """The YAML's tree of the model with our sizes."""
-    tree = yaml.safe_load((checkout / YAML).read_text())["model"]
+    tree = official_peer.read_model(checkout / YAML)
     del tree["_target_"], tree["compile_image_encoder"]
     width, memory = config.hidden_dim, config.memory_dim
     encoder, attention = tree["image_encoder"], tree["memory_attention"]
@@ -84,7 +84,7 @@ def build(
     """
     official.fetch(checkout)
     tree = settings(checkout, config) | training
-    parts = {name: official._instantiate(value) for name, value in tree.items()}
+    parts = {name: official_peer.made_of(value) for name, value in tree.items()}
     with decoder_sizes(config):
         model = official_training.module(checkout, "model/sam2").SAM2Train(**parts)
     model.load_state_dict({key: torch.tensor(value) for key, value in state.items()})
