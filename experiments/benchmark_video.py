@@ -7,6 +7,7 @@ is in `experiments.video_benchmark`, imported only after --threads has taken eff
 """
 
 import dataclasses
+import os
 from typing import Any
 
 from absl import app, flags
@@ -36,6 +37,7 @@ flags.DEFINE_integer("threads", None, "Processors of this process; default: all 
 flags.DEFINE_enum("compare", None, PEERS, "Also transformers (torch) or the original code.")
 flags.DEFINE_string("official_repo", None, "Checkout of facebookresearch/sam2.")
 flags.DEFINE_enum("peer_autocast", None, ("bf16",), "Runs the peer under torch's autocast.")
+flags.DEFINE_bool("peer_compile", False, "The peer's parts go through torch.compile.")
 flags.DEFINE_integer("rounds", None, "Turns that the sides take, with --compare; default 5.")
 flags.DEFINE_bool("memory_runs", True, "Measure peak memory; with --compare in runs of their own.")
 flags.DEFINE_string("output", None, "JSON file for the figures.")
@@ -49,6 +51,8 @@ def main(argv: list[str]) -> None:
         options = BenchmarkOptions(**values)
         check_options(options)
         threads = use_threads(options.threads)
+        if options.compare:  # else JAX takes most of a GPU's memory and leaves the peer none
+            os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         from experiments.video_benchmark.run import run
 
         run(options, threads)

@@ -107,17 +107,23 @@ class OfficialPeer(TorchPeer):
         state: Mapping[str, np.ndarray] | None,
         threads: int,
         autocast: str | None = None,
+        where: str = "cpu",
+        compiled: bool = False,
     ):
-        super().__init__(threads, autocast)
+        super().__init__(threads, autocast, where)
         import torch
 
         self.name = "official"
-        self.device = f"cpu, torch {torch.__version__}, sam2 of facebookresearch"
+        self.device = f"{where}, torch {torch.__version__}, sam2 of facebookresearch"
         add_to_path(repository)
         self.model = made_of(settings(repository, config)).eval()
         if state is not None:
             tensors = {key: torch.from_numpy(np.array(value)) for key, value in state.items()}
             self.model.load_state_dict(tensors)
+        self.model.to(where)
+        if compiled:
+            self.compile(self.model, "image_encoder", "memory_attention", "memory_encoder")
+            self.compile(self.model, "sam_prompt_encoder", "sam_mask_decoder")
         self.module: Any = importlib.import_module("sam2.sam2_video_predictor")
         if autocast is None:
             self._read_memories_as_float32()
@@ -137,7 +143,7 @@ class OfficialPeer(TorchPeer):
         self.model.memory_attention.register_forward_pre_hook(cast, with_kwargs=True)
 
     def start(self, frames: Any, size: tuple[int, int], boxes: list[list[float]]) -> Iterator[Any]:
-        self.module.load_video_frames = lambda **_: (frames, *size)
+        self.module.load_video_frames = lambda **_: (frames.to(self.where), *size)
         self.module.tqdm = lambda order, **_: order
         state = self.model.init_state(video_path="given frames")
         for k, box in enumerate(boxes):
@@ -146,4 +152,4 @@ class OfficialPeer(TorchPeer):
 
     def masks_of(self, output: Any) -> np.ndarray:
         _, _, logits = output
-        return (logits[:, 0] > 0).numpy()
+        return (logits[:, 0] > 0).cpu().numpy()

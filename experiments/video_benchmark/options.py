@@ -43,6 +43,7 @@ class BenchmarkOptions:
     compare: str | None = None
     official_repo: str | None = None
     peer_autocast: str | None = None
+    peer_compile: bool = False
     rounds: int | None = None
     memory_runs: bool = True
     output: str | None = None
@@ -130,8 +131,8 @@ def _check_frames(o: BenchmarkOptions) -> None:
 
 def _check_peer(o: BenchmarkOptions) -> None:
     if o.compare is None:
-        for name in ("official_repo", "peer_autocast"):
-            if getattr(o, name) is not None:
+        for name in ("official_repo", "peer_autocast", "peer_compile"):
+            if getattr(o, name):
                 raise ValueError(f"--{name} needs --compare.")
         return
     if o.compare not in PEERS:

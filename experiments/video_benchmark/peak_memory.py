@@ -48,6 +48,15 @@ def our_peak_mib() -> float:
     return process_peak_mib() if on_device is None else on_device
 
 
+def peer_peak_mib(where: str) -> float:
+    """What torch had on the GPU, else this process's."""
+    if where == "cpu":
+        return process_peak_mib()
+    import torch
+
+    return torch.cuda.max_memory_allocated() / MIB
+
+
 def measure_apart(side: str, options: Any, peer: dict[str, Any] | None = None) -> float:
     """Peak of one side ("ours", "torch", "official") over the whole video, in a child process."""
     job = json.dumps({"side": side, "options": dataclasses.asdict(options), "peer": peer})
@@ -80,7 +89,7 @@ def _run_peer(options: Any, peer: dict[str, Any]) -> None:
     from surgjax.models.variants import get_config
 
     config = get_config(peer["model"], peer["version"], peer["image_size"])
-    side = make_peer(options, config, None, peer["threads"])
+    side = make_peer(options, config, None, peer["threads"], peer.get("where", "cpu"))
     torch.manual_seed(0)
     frames = torch.randn(options.frames, 3, config.image_size, config.image_size)
     side.begin(frames, [0.0] * options.frames, tuple(peer["size"]), peer["boxes"])
@@ -99,7 +108,7 @@ def main(job: dict[str, Any]) -> None:
         print(our_peak_mib())
     else:
         _run_peer(options, job["peer"])
-        print(process_peak_mib())
+        print(peer_peak_mib(job["peer"].get("where", "cpu")))
 
 
 if __name__ == "__main__":

@@ -84,6 +84,10 @@ _ROWS = (
 )
 
 
+def _part(ms: float | None) -> str:
+    return "-" if ms is None else f"{ms:.1f} ms"
+
+
 def table(result: dict[str, Any], names: Sequence[str], step_fps: Sequence[float]) -> str:
     """The figures as text; names and throughput of steps alone, of ours and of the peer."""
     sides = [result, *([result["peer"]] if "peer" in result else [])]
@@ -102,8 +106,7 @@ def table(result: dict[str, Any], names: Sequence[str], step_fps: Sequence[float
     if "parts" in result:
         ours, theirs = result["parts"]["ours"], result["parts"]["peer"]
         rows += [
-            (f"part: {name}", f"{ours[name]:.1f} ms", f"{theirs.get(name, 0.0):.1f} ms")
-            for name in ours
+            (f"part: {name}", f"{ours[name]:.1f} ms", _part(theirs.get(name))) for name in ours
         ]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [head]

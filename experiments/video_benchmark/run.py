@@ -22,17 +22,29 @@ DIFFERENT = 0.5  # mean IoU below which the sides cannot have done the same
 
 
 def make_peer(
-    options: BenchmarkOptions, config: Sam2Config, state: Mapping[str, Any] | None, threads: int
+    options: BenchmarkOptions,
+    config: Sam2Config,
+    state: Mapping[str, Any] | None,
+    threads: int,
+    where: str = "cpu",
 ) -> Any:
-    """The peer that the options name, with weights by its own names."""
+    """The peer that the options name, with weights by its own names, on "cpu" or "cuda"."""
+    further = (options.peer_autocast, where, options.peer_compile)
     if options.compare == "torch":
         from experiments.video_benchmark.transformers_peer import TransformersPeer
 
-        return TransformersPeer(config, state, threads, options.peer_autocast)
+        return TransformersPeer(config, state, threads, *further)
     from experiments.video_benchmark.official_peer import OfficialPeer
 
     assert options.official_repo is not None  # checked with the flags
-    return OfficialPeer(options.official_repo, config, state, threads, options.peer_autocast)
+    return OfficialPeer(options.official_repo, config, state, threads, *further)
+
+
+def torch_has_cuda() -> bool:
+    """Whether torch computes on an NVIDIA GPU here."""
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def peer_weights(options: BenchmarkOptions, params: dict, config: Sam2Config) -> dict[str, Any]:
@@ -68,10 +80,10 @@ def run(
     from surgjax.memory.registry import options_for, stated
 
     policy = stated(options.memory, options_for(options.memory, options.memory_options))
-    if options.compare and has_accelerator():
+    if options.compare and has_accelerator() and not torch_has_cuda():
         raise ValueError(
-            f"--compare={options.compare}: both sides run on the CPU, and JAX is on "
-            f"{describe_devices()}; set JAX_PLATFORMS=cpu."
+            f"--compare={options.compare}: JAX is on {describe_devices()}, and this torch has no "
+            "CUDA; install one that has, or set JAX_PLATFORMS=cpu for both sides."
         )
     params, config, origin = weights(options)
     state = peer_weights(options, params, config) if options.compare else None
@@ -122,8 +134,11 @@ class Bench:
         ours: Any,
         say: Callable[[str], None],
     ):
+        from surgjax.inference.devices import has_accelerator
+
         self.options, self.threads, self.config = options, threads, config
         self.ours, self.say = ours, say
+        self.where = "cuda" if has_accelerator() else "cpu"
 
     def alone(self, about: dict[str, Any]) -> dict[str, Any]:
         """Our side by itself; its memory is this process's."""
@@ -161,7 +176,7 @@ class Bench:
         options = self.options
         name = PEER_NAMES[options.compare or ""]
         self.say(f"peer: {name}, warming up ...")
-        peer = make_peer(options, self.config, state, self.threads)
+        peer = make_peer(options, self.config, state, self.threads, self.where)
         frames, load_ms = load_frames(source, self.config.image_size, resize_for_model)
         peer.begin(frames, load_ms, (source.height, source.width), boxes)
         for _ in range(options.warm_steps - 1):
@@ -209,6 +224,7 @@ class Bench:
             "version": config.version,
             "image_size": config.image_size,
             "threads": self.threads,
+            "where": self.where,
             "size": [source.height, source.width],
             "boxes": boxes,
         }

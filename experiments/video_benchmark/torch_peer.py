@@ -7,7 +7,8 @@ Source:  ours; torch 2.13.
 Differs: peers hold the whole video as one tensor, as their own loaders make it, but the frames are
          resized as our predictor does it, so that both sides see the same pixels at the same cost.
          The time of reading and resizing a frame counts in that frame's total. Parts are timed by
-         wrapped calls inside the step: their sum is within it.
+         wrapped calls inside the step: their sum is within it. On a GPU they are not timed, since
+         waiting for each would slow the step down; the step ends when the GPU is done.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.video_benchmark.roofline import SIZES, best_rate
+from experiments.video_benchmark.roofline import ACCELERATOR_SIZES, SIZES, best_rate
 from experiments.video_benchmark.timing import Frame
 
 
@@ -39,11 +40,11 @@ class TorchPeer:
 
     name = "torch"
 
-    def __init__(self, threads: int, autocast: str | None):
+    def __init__(self, threads: int, autocast: str | None, where: str = "cpu"):
         import torch
 
         torch.set_num_threads(threads)
-        self.autocast = autocast
+        self.autocast, self.where = autocast, where
         self.spent: dict[str, float] = {}
         self.load_ms: list[float] = []
         self._outputs: Iterator[Any] = iter(())
@@ -69,7 +70,7 @@ class TorchPeer:
     def _context(self) -> Iterator[None]:
         import torch
 
-        cast = torch.autocast("cpu", torch.bfloat16, enabled=self.autocast == "bf16")
+        cast = torch.autocast(self.where, torch.bfloat16, enabled=self.autocast == "bf16")
         with torch.inference_mode(), cast:
             yield
 
@@ -79,6 +80,7 @@ class TorchPeer:
         start = time.perf_counter()
         with self._context():
             output = next(self._outputs)
+            self.wait()
             tracked = time.perf_counter()
             masks = self.masks_of(output)
         end = time.perf_counter()
@@ -87,12 +89,29 @@ class TorchPeer:
         self._next += 1
         return Frame(1000 * (tracked - start) - within, total, masks)
 
+    def wait(self) -> None:
+        """Until the GPU has done what it was given."""
+        if self.where == "cuda":
+            import torch
+
+            torch.cuda.synchronize()
+
+    def compile(self, owner: Any, *names: str) -> None:
+        """torch.compile for parts of a model, each on its own as the original has it."""
+        import torch
+
+        for name in names:
+            part = getattr(owner, name)
+            part.forward = torch.compile(part.forward)
+
     def part_times(self) -> dict[str, float]:
         """Of the frame tracked last, summed over the objects."""
         return dict(self.spent)
 
     def time_calls(self, owner: Any, method: str, part: str) -> None:
         """Adds what each call of a method takes to a part."""
+        if self.where != "cpu":
+            return
         plain = getattr(owner, method)
 
         def timed(*args: Any, **kwargs: Any) -> Any:
@@ -120,9 +139,14 @@ class TorchPeer:
         dtype = torch.bfloat16 if self.autocast == "bf16" else torch.float32
         rates = []
         with torch.inference_mode():
-            for size in SIZES:
-                x = torch.randn(size, size).to(dtype)
-                rates.append(best_rate(lambda x=x: torch.mm(x, x), size))
+            for size in SIZES if self.where == "cpu" else ACCELERATOR_SIZES:
+                x = torch.randn(size, size, device=self.where).to(dtype)
+
+                def product(x: Any = x) -> None:
+                    torch.mm(x, x)
+                    self.wait()
+
+                rates.append(best_rate(product, size))
         return max(rates)
 
 

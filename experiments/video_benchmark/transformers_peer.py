@@ -84,17 +84,24 @@ class TransformersPeer(TorchPeer):
         state: Mapping[str, np.ndarray] | None,
         threads: int,
         autocast: str | None = None,
+        where: str = "cpu",
+        compiled: bool = False,
     ):
-        super().__init__(threads, autocast)
+        super().__init__(threads, autocast, where)
         import torch
         import transformers
 
         self.name = "transformers"
-        self.device = f"cpu, torch {torch.__version__}, transformers {transformers.__version__}"
-        self.model = transformers.Sam2VideoModel(video_config(config)).eval()
+        self.device = f"{where}, torch {torch.__version__}, transformers {transformers.__version__}"
+        self.model: Any = transformers.Sam2VideoModel(video_config(config)).eval()
         if state is not None:
             tensors = {key: torch.from_numpy(np.array(value)) for key, value in state.items()}
             self.model.load_state_dict(tensors)
+        self.model.to(where)
+        if compiled:
+            self.compile(
+                self.model, "vision_encoder", "memory_attention", "mask_decoder", "memory_encoder"
+            )
         for owner, method, part in (
             (self.model, "get_image_features", "image_encoder"),
             (self.model.memory_attention, "forward", "memory_attention"),
@@ -108,13 +115,17 @@ class TransformersPeer(TorchPeer):
         from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
         self._size, (height, width) = size, size
-        session = Sam2VideoInferenceSession(frames, height, width, dtype=torch.float32)
+        session = Sam2VideoInferenceSession(
+            frames.to(self.where), height, width, inference_device=self.where, dtype=torch.float32
+        )
         scale = np.array([frames.shape[-1] / width, frames.shape[-1] / height])
         for k, box in enumerate(boxes):
             corners = np.reshape(box, (2, 2)) * scale
             prompt = dict(
-                point_coords=torch.tensor(corners, dtype=torch.float32)[None, None],
-                point_labels=torch.tensor([[[2, 3]]], dtype=torch.int32),
+                point_coords=torch.tensor(corners, dtype=torch.float32, device=self.where)[
+                    None, None
+                ],
+                point_labels=torch.tensor([[[2, 3]]], dtype=torch.int32, device=self.where),
             )
             session.add_point_inputs(session.obj_id_to_idx(k + 1), 0, prompt)
         session.obj_with_new_inputs = [k + 1 for k in range(len(boxes))]
@@ -125,4 +136,4 @@ class TransformersPeer(TorchPeer):
         import torch.nn.functional as F
 
         logits = output.pred_masks.float()
-        return (F.interpolate(logits, self._size, mode="bilinear")[:, 0] > 0).numpy()
+        return (F.interpolate(logits, self._size, mode="bilinear")[:, 0] > 0).cpu().numpy()

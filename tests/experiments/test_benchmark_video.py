@@ -46,6 +46,7 @@ BAD = {
     "--rounds needs --compare": dict(rounds=3),
     "--official_repo needs --compare": dict(official_repo="."),
     "--peer_autocast needs --compare": dict(peer_autocast="bf16"),
+    "--peer_compile needs --compare": dict(peer_compile=True),
     "--compare=tensorflow: one of torch, official": dict(compare="tensorflow"),
     "the folder no_such_folder does not exist": dict(output="no_such_folder/out.json"),
     "the name of a .json file": dict(output="out.txt"),
