@@ -8,15 +8,13 @@ import pytest
 from surgjax.layers.position_encoding import axial_rope_table, sine_2d
 from surgjax.memory.memory_attention import SpatialMemory
 from surgjax.memory.pooled_memory import averaged
-from surgjax.models.sam2 import Sam2
 from surgjax.structs import FarMemory
-from surgjax.testing import debug_config, lively_params
 from tests.memory.scripted import CONFIG, TOKENS, Frame, clock, policy, run
-from tests.memory.test_memory_attention import make_read
+from tests.memory.test_memory_attention import CONFIG as BIG
+from tests.memory.test_memory_attention import dense, make_read, tiled
 
 PROMPT = Frame(0, prompted=True)
 TRACKED = [Frame(k, 10.0 * k) for k in range(1, 7)]
-BIG = debug_config()
 LAYERS = BIG.memory_layers
 
 
@@ -76,19 +74,6 @@ def test_a_square_sits_in_the_middle_of_its_cells():
     part = SpatialMemory(far, jnp.zeros((7, 16)), 4, 8)
     assert part.cells == 4
     np.testing.assert_allclose(part.grid_position[0], sine_2d(4, 4, 16)[:2, :2].mean((0, 1)))
-
-
-@jax.jit
-def dense(s16, read):
-    return MODEL.apply({"params": PARAMS}, s16, read, tiled=False, method="condition")
-
-
-@jax.jit
-def tiled(s16, read):
-    return MODEL.apply({"params": PARAMS}, s16, read, tiled=True, method="condition")
-
-
-MODEL, PARAMS = Sam2(BIG), lively_params(BIG)
 
 
 @pytest.fixture(scope="module")
