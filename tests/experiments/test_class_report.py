@@ -11,7 +11,7 @@ from experiments import class_report, tracking
 from experiments.track_options import TrackOptions, bank_of, load_predictor
 from surgjax.checkpoints.text_bank_file import save_bank
 from surgjax.text.text_bank import ORTHOGONAL, TextBank
-from tests.experiments.test_tracking import FRAMES, ScriptedPredictor, _write_video
+from tests.experiments.scripted_tracking import FRAMES, ScriptedPredictor, write_video
 
 BANK = TextBank(("grasper", "hook"), np.eye(2, 512, dtype=np.float32), "made up", np.ones(2, bool))
 SURE, UNSURE = np.array([0.9, 0.1], np.float32), np.array([0.4, 0.6], np.float32)
@@ -35,7 +35,7 @@ class Classifying(ScriptedPredictor):
 @pytest.fixture
 def track(tmp_path):
     """Runs the command's library part; returns the summary and the output folder."""
-    _write_video(tmp_path / "video.mp4")
+    write_video(tmp_path / "video.mp4")
     prompts = {
         "objects": [
             {"id": 1, "name": "left", "prompts": [{"frame": 2, "points": [[8, 9]]}]},

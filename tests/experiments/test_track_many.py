@@ -16,7 +16,7 @@ from surgjax.evaluation.shares import Share
 from surgjax.inference import frames
 from surgjax.inference.video import VideoPredictor
 from surgjax.testing import debug_config, lively_params
-from tests.experiments.test_tracking import ScriptedPredictor, _write_video
+from tests.experiments.scripted_tracking import ScriptedPredictor, write_video
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMPTS = {"objects": [{"id": 1, "prompts": [{"frame": 2, "points": [[8, 9]]}]}]}
@@ -40,7 +40,7 @@ class Scripted(ScriptedPredictor):
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("videos")
-    _write_video(folder / "a.mp4")
+    write_video(folder / "a.mp4")
     for name in NAMES[1:]:
         shutil.copy(folder / "a.mp4", folder / f"{name}.mp4")
     return folder
