@@ -40,11 +40,10 @@ def make_peer(
     return OfficialPeer(options.official_repo, config, state, threads, *further)
 
 
-def torch_has_cuda() -> bool:
-    """Whether torch computes on an NVIDIA GPU here."""
-    import torch
+def _torch_has_cuda() -> bool:
+    from experiments.video_benchmark.torch_peer import torch_has_cuda
 
-    return torch.cuda.is_available()
+    return torch_has_cuda()
 
 
 def peer_weights(options: BenchmarkOptions, params: dict, config: Sam2Config) -> dict[str, Any]:
@@ -80,7 +79,7 @@ def run(
     from surgjax.memory.registry import options_for, stated
 
     policy = stated(options.memory, options_for(options.memory, options.memory_options))
-    if options.compare and has_accelerator() and not torch_has_cuda():
+    if options.compare and has_accelerator() and not _torch_has_cuda():
         raise ValueError(
             f"--compare={options.compare}: JAX is on {describe_devices()}, and this torch has no "
             "CUDA; install one that has, or set JAX_PLATFORMS=cpu for both sides."

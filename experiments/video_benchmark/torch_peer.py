@@ -22,6 +22,13 @@ from experiments.video_benchmark.roofline import ACCELERATOR_SIZES, SIZES, best_
 from experiments.video_benchmark.timing import Frame
 
 
+def torch_has_cuda() -> bool:
+    """Whether torch computes on an NVIDIA GPU here."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def load_frames(source: Any, side: int, resize: Callable) -> tuple[Any, list[float]]:
     """All frames of a source as one tensor, and the milliseconds that each took."""
     import torch
