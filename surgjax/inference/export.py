@@ -32,6 +32,7 @@ from surgjax.inference.exported import (
     ExportedTracker,
 )
 from surgjax.inference.stream import Stream, no_prompts
+from surgjax.layers.attention import portable_attention
 from surgjax.models.variants import IMAGE_MEAN, IMAGE_STD
 from surgjax.versions import package_versions
 
@@ -95,6 +96,15 @@ def _fill(name: str, value: np.ndarray) -> tuple:
     return list(value.shape), value.dtype.name, first
 
 
+def _exported(function: Any, shapes: Any, platforms: Sequence[str]) -> jax.export.Exported:
+    """Traced anew: what this process has traced to run itself may call its own GPU's library."""
+
+    def anew(*args: Any) -> Any:
+        return function(*args)
+
+    return jax.export.export(jax.jit(anew), platforms=list(platforms) or None)(*shapes)
+
+
 def export_tracker(
     folder: Path,
     stream: Stream,
@@ -117,10 +127,10 @@ def export_tracker(
         )
     precision = "highest" if stream.dtype == jnp.float32 else "default"
     sums = {}
-    with jax.default_matmul_precision(precision):  # part of the program, as in `programs`
+    # Precision is part of the program, as in `programs`; a kernel of cuDNN would tie it to a GPU.
+    with jax.default_matmul_precision(precision), portable_attention():
         for name, (function, shapes) in _functions(stream, objects, points, params).items():
-            exporting = jax.export.export(jax.jit(function), platforms=list(platforms) or None)
-            data = bytes(exporting(*shapes).serialize())
+            data = bytes(_exported(function, shapes, platforms).serialize())
             (folder / f"{name}.jax").write_bytes(data)
             sums[f"{name}.jax"] = hashlib.sha256(data).hexdigest()
     leaves, _ = jax.tree_util.tree_flatten_with_path(params)

@@ -7,6 +7,10 @@ Source:  FlashAttention (arXiv:2205.14135) for both: written out for CPU and TPU
          GPUs.
 """
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -30,9 +34,22 @@ def attention(
     return dense_attention(q, k, v, key_mask)
 
 
+_is_portable = contextvars.ContextVar("portable attention", default=False)
+
+
+@contextlib.contextmanager
+def portable_attention() -> Iterator[None]:
+    """What is traced within calls no library: for programs that go to other machines."""
+    token = _is_portable.set(True)
+    try:
+        yield
+    finally:
+        _is_portable.reset(token)
+
+
 def fused_width() -> int:
     """The widest head that cuDNN's flash attention takes on JAX's first device, or 0."""
-    if jax.default_backend() != "gpu":
+    if _is_portable.get() or jax.default_backend() != "gpu":
         return 0
     device = jax.devices()[0]
     if "cuda" not in device.client.platform_version:  # ROCm calls itself "gpu" too

@@ -113,8 +113,9 @@ class MemoryAttentionLayer(nn.Module):
         keys += sum(part.features.shape[1] * part.features.shape[2] for part in memory.spatial)
         # cuDNN's kernel has no weights of keys.
         weighted = any(part.cells != 1 for part in memory.spatial)
-        fused = fits_fused(q[:, :, None], keys) and not weighted
-        return self._fused(q, memory) if fused else self._tiled(q, memory)
+        if weighted or not fits_fused(q[:, :, None], keys):
+            return self._tiled(q, memory)
+        return self._fused(q, memory)
 
     def _dense(self, q, memory):
         """All slots at once, invalid ones masked."""

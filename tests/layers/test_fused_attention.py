@@ -9,6 +9,7 @@ import pytest
 from jax import export
 from jax._src.cudnn import fused_attention_stablehlo as cudnn
 
+from surgjax.inference.export import export_tracker
 from surgjax.inference.stream import Stream, no_prompts
 from surgjax.layers import attention
 from surgjax.memory import memory_attention
@@ -79,6 +80,9 @@ def test_memory_attention_with_one_kernel_is_the_dense_one(monkeypatch, count, v
 
     monkeypatch.setattr(memory_attention, "fits_fused", lambda q, keys: True)
     monkeypatch.setattr(memory_attention, "fused_attention", counted)
+    monkeypatch.setattr(
+        memory_attention.lax, "platform_dependent", lambda q, cuda, default: cuda(q)
+    )
     got = model.apply(params, s16, read, tiled=True, method="condition")
     assert len(calls) == config.memory_layers
     np.testing.assert_allclose(got, want, atol=2e-5)
@@ -92,10 +96,10 @@ def lowered(monkeypatch):
     monkeypatch.setattr(cudnn, "check_compute_capability", lambda capability: True)
     monkeypatch.setattr(cudnn, "is_cuda_compute_capability_equal", lambda capability: False)
 
-    def count(function, *args):
+    def count(function, *args, platforms=("cuda",)):
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), args)
         unchecked = [export.DisabledSafetyCheck.custom_call(f"{CALL}Softmax")]
-        program = export.export(jax.jit(function), platforms=["cuda"], disabled_checks=unchecked)(
+        program = export.export(jax.jit(function), platforms=platforms, disabled_checks=unchecked)(
             *abstract
         )
         return program.mlir_module().count(f"@{CALL}")
@@ -118,3 +122,24 @@ def test_programs_for_a_gpu_call_the_fused_kernel(lowered, size, dtype, calls):
     blocks = len(config.global_blocks)
     expected = (blocks, 2 * config.memory_layers) if calls else (0, 0)
     assert (encoder, tracker) == expected  # self-attention and memory in every layer
+
+
+def test_an_exported_tracker_calls_no_kernel(monkeypatch, lowered, tmp_path):
+    """Though this process traced the same step with it before."""
+    config = debug_config()
+    monkeypatch.setattr(attention, "_FUSED_SCORES", 1)
+    stream, params = Stream.create(config, jnp.bfloat16), lively_params(config)
+    state, blank = stream.init_state(1), no_prompts(config, 1, 4)
+    features = jax.eval_shape(stream.encode, params, jnp.zeros((config.image_size,) * 2 + (3,)))
+    assert lowered(stream.track, params, state, features, blank) > 0
+    export_tracker(tmp_path, stream, params, objects=1, points=4, platforms=("cpu", "cuda"))
+    for name in tmp_path.glob("*.jax"):
+        assert CALL.encode() not in name.read_bytes()
+
+
+def test_a_program_that_leaves_the_machine_calls_no_kernel(lowered):
+    q = jnp.zeros((1, 4096, 2, 64), jnp.bfloat16)
+    assert lowered(lambda *x: attention.attention(*x), q, q, q) == 1
+    with attention.portable_attention():
+        assert lowered(lambda *x: attention.attention(*x), q, q, q, platforms=("cpu", "cuda")) == 0
+    assert attention.fused_width() == 256
