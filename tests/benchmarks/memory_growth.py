@@ -44,10 +44,12 @@ def main() -> None:
             objects=flags.objects,
             memory=flags.memory,
             frames=frames,
+            compare=flags.peer,
             official_repo=flags.official_repo,
         )
 
     ours = {n: measure_apart("ours", options(n)) for n in (flags.few, flags.frames)}
+    print(f"ours: {ours}", flush=True)
     found: dict = {
         "model": flags.model,
         "image_size": flags.size,
