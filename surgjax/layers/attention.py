@@ -71,8 +71,10 @@ def fused_attention(
     q: jax.Array, k: jax.Array, v: jax.Array, lengths: jax.Array | None = None
 ) -> jax.Array:
     """cuDNN's flash attention; C = Cv. lengths [B] int32: so many of the first keys are valid."""
+    # Left to JAX the queries' lengths are a constant, which its batching rule cannot reshape.
+    rows = None if lengths is None else 0 * lengths + q.shape[1]
     return jax.nn.dot_product_attention(
-        q, k, v, key_value_seq_lengths=lengths, implementation="cudnn"
+        q, k, v, query_seq_lengths=rows, key_value_seq_lengths=lengths, implementation="cudnn"
     )
 
 

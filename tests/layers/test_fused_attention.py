@@ -9,6 +9,7 @@ import pytest
 from jax import export
 from jax._src.cudnn import fused_attention_stablehlo as cudnn
 
+from surgjax.inference import chunks
 from surgjax.inference.export import export_tracker
 from surgjax.inference.stream import Stream, no_prompts
 from surgjax.layers import attention
@@ -143,3 +144,17 @@ def test_a_program_that_leaves_the_machine_calls_no_kernel(lowered):
     with attention.portable_attention():
         assert lowered(lambda *x: attention.attention(*x), q, q, q, platforms=("cpu", "cuda")) == 0
     assert attention.fused_width() == 256
+
+
+def test_streams_in_one_program_call_it_too(lowered):
+    config = get_config("tiny", image_size=512)
+    stream, params = Stream.create(config, jnp.bfloat16), abstract_params(config)
+    states = jax.eval_shape(lambda: chunks.stack_states([stream.init_state(1)] * 2))
+    frames, real = jnp.zeros((2, 3, 512, 512, 3)), jnp.ones((2, 3), bool)
+    prompts = jax.tree.map(lambda x: np.stack([x, x]), no_prompts(config, 1))
+
+    def step(*args):
+        return chunks.track_streams(stream, False, *args)
+
+    calls = lowered(step, params, states, frames, real, prompts)
+    assert calls == len(config.global_blocks) + 2 * config.memory_layers
