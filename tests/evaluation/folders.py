@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from surgjax.evaluation.folder_run import score_folders
 from surgjax.inference.mask_writer import write_palette_png
 
 
@@ -40,3 +42,9 @@ def two_sequences(root, frames=5):
         write(Path(root) / side / "a", maps)
         write(Path(root) / side / "b", truth)
     return str(Path(root) / "pred"), str(Path(root) / "gt")
+
+
+def refused(both, message, **options):
+    """Both folders cannot be scored, and why."""
+    with pytest.raises(ValueError, match=message):
+        score_folders("davis17", *both, **options)

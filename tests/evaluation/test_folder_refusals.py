@@ -10,7 +10,7 @@ from PIL import Image
 from surgjax.evaluation.folder_run import score_folders
 from surgjax.evaluation.options import Options
 from tests.evaluation import folders
-from tests.evaluation.folders import square
+from tests.evaluation.folders import refused, square
 
 
 @pytest.fixture
@@ -78,11 +78,11 @@ def test_an_object_without_a_folder_of_predictions_is_missing(tmp_path, protocol
     assert report["notes"] == [f"{tmp_path}/pred/v/002: missing, object 2 counted as empty"]
 
 
-def test_two_folders_of_one_object_are_refused(tmp_path):
+def test_two_folders_of_one_object_arerefused(tmp_path):
     for name in ("1", "01"):
         folders.write(tmp_path / "pred" / "v" / name, [square((1, 5, 5, 10))] * 4)
     both = str(tmp_path / "pred"), folders.write(tmp_path / "gt", [square((1, 5, 5, 10))] * 4)
-    _refused(both, r"pred/v/01 and .*pred/v/1 are both folders of object 1; expected one")
+    refused(both, r"pred/v/01 and .*pred/v/1 are both folders of object 1; expected one")
 
 
 def test_wrong_files_are_named(both):
@@ -90,19 +90,17 @@ def test_wrong_files_are_named(both):
     path = Path(predictions) / "a" / "00001.png"
     good = path.read_bytes()
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(path)
-    _refused(both, r"pred/a/00001.png: pixel mode RGB; expected an 8-bit palette or grey")
+    refused(both, r"pred/a/00001.png: pixel mode RGB; expected an 8-bit palette or grey")
     Image.fromarray(np.zeros((40, 61), np.uint8)).save(path)
-    _refused(
-        both, r"pred/a/00001.png is 61x40 pixels \(width x height\), .*gt/a/00001.png is 60x40"
-    )
+    refused(both, r"pred/a/00001.png is 61x40 pixels \(width x height\), .*gt/a/00001.png is 60x40")
     path.write_bytes(good[:60])
-    _refused(both, r"pred/a/00001.png: it (is not an image|cannot be read)")
+    refused(both, r"pred/a/00001.png: it (is not an image|cannot be read)")
     path.write_bytes(b"no image")
-    _refused(both, r"pred/a/00001.png: it is not an image, or it is damaged")
+    refused(both, r"pred/a/00001.png: it is not an image, or it is damaged")
     Image.fromarray(np.zeros((40, 60), np.uint16)).save(path)
-    _refused(both, r"pred/a/00001.png: pixel mode I;16")
+    refused(both, r"pred/a/00001.png: pixel mode I;16")
     Image.fromarray(square((7, 4, 4, 10))).save(path)
-    _refused(both, r"pred/a/00001.png: it holds id 7, which the ground truth of 'a' never shows")
+    refused(both, r"pred/a/00001.png: it holds id 7, which the ground truth of 'a' never shows")
     notes = score_folders("sav", *both)["notes"]
     assert "holds id 7" in notes[0] and "not scored" in notes[0]
     with pytest.raises(ValueError, match=r"00001.png: class ids 0 to 6 expected, 7 found"):
@@ -137,8 +135,8 @@ def test_a_palette_that_swaps_ids_is_named(both):
     wanted = score_folders("davis17", *both)["J"]
     swapped = np.array([0, 2, 1], np.uint8)[label_map]
     folders.write_palette(path, swapped, [black, green, red])  # looks right, its values are not
-    _refused(both, r"pred/a/00001.png: its palette gives value 1 the colour that .* gives id 2")
-    _refused(both, r"Write the ids as values; if they are, save the file as a grey PNG")
+    refused(both, r"pred/a/00001.png: its palette gives value 1 the colour that .* gives id 2")
+    refused(both, r"Write the ids as values; if they are, save the file as a grey PNG")
     folders.write_palette(path, label_map, [black, green, red])  # looks wrong, its values are right
     assert score_folders("davis17", *both)["J"] == wanted
     folders.write_palette(path, label_map, [black, (1, 2, 3), (4, 5, 6)])  # merely other colours
@@ -147,26 +145,21 @@ def test_a_palette_that_swaps_ids_is_named(both):
     assert score_folders("davis17", *both)["J"] < wanted
 
 
-def _refused(both, message, **options):
-    with pytest.raises(ValueError, match=message):
-        score_folders("davis17", *both, **options)
-
-
 def test_folders_that_do_not_match(both, tmp_path):
     predictions, truth = both
-    _refused((str(tmp_path / "none"), truth), "--predictions .*none: no such folder")
+    refused((str(tmp_path / "none"), truth), "--predictions .*none: no such folder")
     (tmp_path / "empty").mkdir()
-    _refused((str(tmp_path / "empty"), truth), "no PNG in it, nor in its folders")
+    refused((str(tmp_path / "empty"), truth), "no PNG in it, nor in its folders")
     flat = str(Path(truth) / "a")
-    _refused((predictions, flat), "pred holds folders of sequences, --ground_truth .*a is one flat")
+    refused((predictions, flat), "pred holds folders of sequences, --ground_truth .*a is one flat")
     Path(predictions, "a").rename(Path(predictions, "c"))
-    _refused((predictions, truth), r"pred/a/00000.png: this prediction is missing \(5 in all\)")
+    refused((predictions, truth), r"pred/a/00000.png: this prediction is missing \(5 in all\)")
     Path(predictions, "b").rename(Path(predictions, "d"))
-    _refused((predictions, truth), "holds c, d, --ground_truth .* holds a, b: no sequence in")
+    refused((predictions, truth), "holds c, d, --ground_truth .* holds a, b: no sequence in")
     folders.write(predictions, [square()])
-    _refused((predictions, truth), "it holds PNG files .00000.png. and folders of PNGs .c.")
+    refused((predictions, truth), "it holds PNG files .00000.png. and folders of PNGs .c.")
     other = folders.write(tmp_path / "other", [square((1, 1, 1, 5))] * 5, start=100)
-    _refused((other, flat), "no file has the stem of an annotated frame", missing="empty")
+    refused((other, flat), "no file has the stem of an annotated frame", missing="empty")
     with pytest.raises(ValueError, match="--ground_truth is missing"):
         score_folders("davis17", predictions)
     with pytest.raises(ValueError, match="still: 1 PNG; temporal needs two"):
@@ -179,7 +172,7 @@ def test_more_predictions_than_truth_are_noted(both):
     assert report["notes"] == ["not scored, the ground truth lacks them: z"]
 
 
-def test_options_that_a_protocol_does_not_know_are_refused(both):
+def test_options_that_a_protocol_does_not_know_arerefused(both):
     with pytest.raises(ValueError, match="--flow: protocol davis17 does not use it"):
         score_folders("davis17", *both, options=Options(flow="flow"))
     with pytest.raises(ValueError, match="--mode: protocol dice does not use it"):

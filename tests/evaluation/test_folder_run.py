@@ -18,7 +18,7 @@ from surgjax.evaluation.options import Options
 from surgjax.inference.output_folder import OutputFolder
 from surgjax.metrics import davis2017
 from tests.evaluation import folders
-from tests.evaluation.folders import square
+from tests.evaluation.folders import refused, square
 
 # 12 x 12 shifted by 6: half of each is shared, 72 of 216 pixels.
 HALF = 72 / 216
@@ -107,7 +107,7 @@ def test_literal_davis17_stops_where_its_reference_stops(tmp_path):
     literal = Options(mode="literal")
     report = score_folders("davis17", *both, options=literal)
     assert [(row["object"], row["J"]) for row in report["per_object"]] == [(1, 1), (2, 0), (3, 1)]
-    _refused(both, r"holds id 2, which the ground truth of 'gt' never shows \(ids \[1, 3, 4\]\)")
+    refused(both, r"holds id 2, which the ground truth of 'gt' never shows \(ids \[1, 3, 4\]\)")
     above = folders.write(tmp_path / "above", truth), both[1]
     with pytest.raises(ValueError, match="00002.png: it holds id 4, .*first frame ends with id 3"):
         score_folders("davis17", *above, options=literal)
@@ -271,7 +271,7 @@ def test_objects_that_are_never_there(tmp_path):
     report = score_folders("resurg", both[0], str(Path(maps).parent))
     assert report["absent_false_positive_rate"] == pytest.approx((3 + 5) / 10)
     assert "holds id 2, which the ground truth of 'v' never shows" in report["notes"][0]
-    _refused((both[0], str(Path(maps).parent)), "v/2/00000.png: it holds id 2")
+    refused((both[0], str(Path(maps).parent)), "v/2/00000.png: it holds id 2")
     found = [square((1, 5, 5, 10), *[(9, 20, 20, 10)] * (t == 1)) for t in range(5)]
     found = str(Path(folders.write(tmp_path / "found" / "v", found)).parent)
     report = score_folders("resurg", found, str(Path(maps).parent))
