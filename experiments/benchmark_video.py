@@ -31,7 +31,7 @@ flags.DEFINE_string("memory_options", "", "Of that policy: delta=30,long=3,gamma
 flags.DEFINE_integer("objects", 1, "Objects, prompted by boxes on the first frame.")
 flags.DEFINE_integer("streams", 1, "Videos at once, in one program.")
 flags.DEFINE_integer("chunk", 1, "Frames in one program; masks come together then.")
-flags.DEFINE_integer("frames", 48, "Frames of the video, 8 of them warm-up.")
+flags.DEFINE_integer("frames", 48, "Frames of the video; the first 8 (or whole chunks) warm up.")
 flags.DEFINE_string("video", None, "Video or folder of frames; default: the bundled clip.")
 flags.DEFINE_integer("threads", None, "Processors of this process; default: all it may use.")
 flags.DEFINE_enum("compare", None, PEERS, "Also transformers (torch) or the original code.")

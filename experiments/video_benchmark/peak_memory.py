@@ -89,7 +89,7 @@ def _run_peer(options: Any, peer: dict[str, Any]) -> None:
     from surgjax.models.variants import get_config
 
     config = get_config(peer["model"], peer["version"], peer["image_size"])
-    side = make_peer(options, config, None, peer["threads"], peer.get("where", "cpu"))
+    side = make_peer(options, config, None, peer["threads"], peer["where"])
     torch.manual_seed(0)
     frames = torch.randn(options.frames, 3, config.image_size, config.image_size)
     side.begin(frames, [0.0] * options.frames, tuple(peer["size"]), peer["boxes"])
@@ -108,7 +108,7 @@ def main(job: dict[str, Any]) -> None:
         print(our_peak_mib())
     else:
         _run_peer(options, job["peer"])
-        print(peer_peak_mib(job["peer"].get("where", "cpu")))
+        print(peer_peak_mib(job["peer"]["where"]))
 
 
 if __name__ == "__main__":

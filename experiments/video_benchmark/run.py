@@ -40,12 +40,6 @@ def make_peer(
     return OfficialPeer(options.official_repo, config, state, threads, *further)
 
 
-def _torch_has_cuda() -> bool:
-    from experiments.video_benchmark.torch_peer import torch_has_cuda
-
-    return torch_has_cuda()
-
-
 def peer_weights(options: BenchmarkOptions, params: dict, config: Sam2Config) -> dict[str, Any]:
     """Our weights by the peer's names; ValueError where the peer has no such model."""
     from surgjax.checkpoints import export_hugging_face, export_official
@@ -79,11 +73,14 @@ def run(
     from surgjax.memory.registry import options_for, stated
 
     policy = stated(options.memory, options_for(options.memory, options.memory_options))
-    if options.compare and has_accelerator() and not _torch_has_cuda():
-        raise ValueError(
-            f"--compare={options.compare}: JAX is on {describe_devices()}, and this torch has no "
-            "CUDA; install one that has, or set JAX_PLATFORMS=cpu for both sides."
-        )
+    if options.compare and has_accelerator():
+        from experiments.video_benchmark.torch_peer import torch_has_cuda
+
+        if not torch_has_cuda():
+            raise ValueError(
+                f"--compare={options.compare}: JAX is on {describe_devices()}, and this torch has "
+                "no CUDA; install one that has, or set JAX_PLATFORMS=cpu for both sides."
+            )
     params, config, origin = weights(options)
     state = peer_weights(options, params, config) if options.compare else None
     source = open_frames(options.video, options.frames, config.image_size)

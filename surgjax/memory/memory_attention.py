@@ -112,21 +112,19 @@ class MemoryAttentionLayer(nn.Module):
         keys = memory.pointers.shape[1]
         keys += sum(part.features.shape[1] * part.features.shape[2] for part in memory.spatial)
         # cuDNN's kernel has no weights of keys.
-        weighted = any(part.cells != 1 for part in memory.spatial)
-        if weighted or not fits_fused(q[:, :, None], keys):
+        if memory.is_weighted or not fits_fused(q[:, :, None], keys):
             return self._tiled(q, memory)
         return self._fused(q, memory)
 
     def _dense(self, q, memory):
         """All slots at once, invalid ones masked."""
         keys, values, mask, weight = self._all_keys(memory)
-        weighted = any(part.cells != 1 for part in memory.spatial)
         out = dense_attention(
             q[:, :, None],
             keys[:, :, None],
             values[:, :, None].astype(self.dtype),
             mask,
-            weight if weighted else None,
+            weight if memory.is_weighted else None,
         )
         return self.cross_attn_image.finish(out[:, :, 0])
 
@@ -235,6 +233,11 @@ class PositionedMemory:
         self.pointers = read.pointers.astype(jnp.float32).reshape(b, q * parts, width)
         self.pointer_position = jnp.repeat(pointer_position, parts, axis=1)
         self.pointer_mask = jnp.repeat(read.pointer_valid, parts, axis=1)
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether some keys count more than once."""
+        return any(part.cells != 1 for part in self.spatial)
 
     def at_layer(self, layer: int, num_layers: int) -> "PositionedMemory":
         """What a layer reads."""

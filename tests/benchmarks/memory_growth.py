@@ -65,6 +65,7 @@ def main() -> None:
             "version": config.version,
             "image_size": side,
             "threads": available_threads(),
+            "where": "cpu",
             "size": [side, side],
             "boxes": grid_boxes(flags.objects, side, side),
         }
