@@ -134,5 +134,10 @@ def test_stored_results_are_those_of_the_original(original, part):
     ours = found[part]
     if part != "loss":
         stored, ours = stored[keys], ours[keys]
-    # They were made on another processor: sums over signed gradients differ by as much.
-    np.testing.assert_allclose(ours, stored, rtol=1e-3, atol=2e-5)
+    if part == "loss":
+        np.testing.assert_allclose(ours, stored, rtol=1e-4, atol=1e-7)
+        return
+    norm, product = stored.T
+    np.testing.assert_allclose(ours[:, 0], norm, rtol=1e-4, atol=1e-7)
+    # Terms of a product cancel, so what rounding moves is a share of the norm.
+    assert (np.abs(ours[:, 1] - product) <= 1e-4 * norm + 1e-7).all()
