@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 # What importing, tracking, training and the dataset builders need; no torch, no TensorFlow.
 REQUIRED = [
     "absl-py>=2",
+    "aiohttp>=3.11",  # the server of experiments.annotate
     "array_record>=0.8",
     "av>=14",
     "flax>=0.12",
@@ -36,6 +37,10 @@ EXTRAS = {
         "flatbuffers>=24",
         "hypothesis>=6.100",
         "import-linter>=2.1",
+        "ipykernel>=6",  # with jupytext and nbclient: the notebooks are run
+        "jupytext>=1.16",
+        "nbclient>=0.10",
+        "playwright>=1.49",  # drives the Chromium that is installed; it brings none
         "pyright[nodejs]>=1.1.400",
         "pytest>=8",
         "pytest-xdist>=3.6",
