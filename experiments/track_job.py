@@ -29,7 +29,7 @@ from surgjax.inference.devices import describe_devices
 from surgjax.inference.frames import FrameReadError, FrameSource
 from surgjax.inference.mask_writer import MaskWriter, write_file
 from surgjax.inference.progress import Progress
-from surgjax.inference.prompt_file import PromptFile
+from surgjax.inference.prompt_file import FramePrompt, PromptFile
 from surgjax.inference.snapshot import Snapshot
 from surgjax.versions import package_versions
 from surgjax.viz.overlay import PromptMarks
@@ -61,13 +61,13 @@ class TrackJob:
         named = getattr(predictor, "classifier", None)
         per_frame = options.per_frame_classes
         self.classes = class_report.ClassReport(named.bank, per_frame) if named else None
-        first, last, end = prompts.frames[0], prompts.frames[-1], source.num_frames
+        first, last, end = prompts.starts[0], prompts.starts[-1], source.num_frames
         assert end is not None  # no live stream comes here
         passes = {"forward": range(first, end), "backward": range(last + 1), "both": range(end)}
         self.planned = passes[options.direction]
         self.steps = len(self.planned)
         if options.direction == "both":  # back from the first prompt of each object
-            self.steps = end - first + max(o.prompts[0].frame_index for o in prompts.objects)
+            self.steps = end - first + max(item.starts[0] for item in prompts.objects)
         self.done = 0  # steps
         self.visited = np.zeros(end, bool)
         self.first: int | None = None  # the frame whose time holds loading and prompts
@@ -175,16 +175,24 @@ class TrackJob:
     def _add_prompts(self, state) -> None:
         for item in self.prompts.objects:
             for prompt in item.prompts:
-                where = (state, prompt.frame_index, item.object_id)
-                if prompt.mask is not None:
-                    self.predictor.add_new_mask(*where, prompt.mask)
-                    continue
-                self.predictor.add_new_points_or_box(
-                    *where, points=prompt.points_xy, labels=prompt.labels, box=prompt.box_xyxy
-                )
+                if not prompt.is_correction:
+                    self._add_prompt(state, item.object_id, prompt)
+            for prompt in item.prompts:
+                if prompt.is_correction:
+                    where = (state, prompt.frame_index, item.object_id)
+                    points = (prompt.points_xy, prompt.labels, prompt.box_xyxy)
+                    self.predictor.add_correction(*where, *points, mask=prompt.mask)
+
+    def _add_prompt(self, state, object_id: int, prompt: FramePrompt) -> None:
+        where = (state, prompt.frame_index, object_id)
+        if prompt.mask is not None:
+            self.predictor.add_new_mask(*where, prompt.mask)
+            return
+        points = {"points": prompt.points_xy, "labels": prompt.labels, "box": prompt.box_xyxy}
+        self.predictor.add_new_points_or_box(*where, **points)
 
     def _frames(self, state) -> Iterator[tuple[int, list[int], np.ndarray]]:
-        start = self.prompts.frames[-1]
+        start = self.prompts.starts[-1]
         if self.options.direction == "both":
             return self.predictor.propagate_both(state)
         if self.options.direction == "forward":

@@ -112,7 +112,8 @@ def _prompts_sum(prompts: PromptFile) -> str:
     for item in prompts.objects:
         total.update(json.dumps([item.object_id, item.name]).encode())
         for prompt in item.prompts:
-            total.update(f"frame {prompt.frame_index}\n".encode())
+            kind = "correction" if prompt.is_correction else "frame"
+            total.update(f"{kind} {prompt.frame_index}\n".encode())
             for name in ("points_xy", "labels", "box_xyxy", "mask"):
                 value = getattr(prompt, name)
                 if value is not None:

@@ -29,7 +29,7 @@ from surgjax.inference.devices import (
 )
 from surgjax.inference.frames import FrameSource, open_video
 from surgjax.inference.output_folder import OutputError, OutputFolder
-from surgjax.inference.prompt_file import PromptFile, read_prompts
+from surgjax.inference.prompt_file import PromptError, PromptFile, read_prompts
 from surgjax.memory.registry import options_for, stated
 
 _RESERVE = 2**20  # bytes held back: on a full disk there is still room for summary and sheet
@@ -80,6 +80,7 @@ def _run(options, folder: OutputFolder, source: FrameSource, load, say) -> dict[
     policy = options_for(options.memory, options.memory_options, rate)
     options = dataclasses.replace(options, memory_options=policy)
     prompts = read_prompts(options.prompts, source.width, source.height, source.num_frames)
+    _check_corrections(options, prompts)
     for path in (p.mask_path for item in prompts.objects for p in item.prompts):
         if path is not None:
             folder.check_input("mask", path)
@@ -130,6 +131,22 @@ def _run(options, folder: OutputFolder, source: FrameSource, load, say) -> dict[
         f"a prompt on that frame to {options.prompts} and run again with --overwrite."
     )
     return summary
+
+
+def _check_corrections(options: TrackOptions, prompts: PromptFile) -> None:
+    """A correction is met only by a propagation that comes to its frame."""
+    for item in prompts.objects:
+        first, last = item.starts[0], item.starts[-1]
+        for frame in (p.frame_index for p in item.prompts if p.is_correction):
+            is_met = {"forward": frame >= first, "backward": frame <= last, "both": True}
+            if not is_met[options.direction]:
+                side = "before" if options.direction == "forward" else "after"
+                start = first if options.direction == "forward" else last
+                raise PromptError(
+                    f"prompts {options.prompts}: object {item.object_id}, frame {frame}: a "
+                    f"correction {side} frame {start}, where --direction={options.direction} "
+                    "starts; --direction=both comes by."
+                )
 
 
 def _finished(options, folder: OutputFolder, source, prompts, load, say) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import numpy as np
 from surgjax.inference.programs import OBJECT_BUCKETS, Programs, bucket
 from surgjax.inference.records import Record
 from surgjax.inference.session import ObjectTrack, VideoState
+from surgjax.inference.stream import TrackState
 from surgjax.memory.memory_bank import MemoryEntry
 from surgjax.memory.policies import Bank
 
@@ -67,6 +68,10 @@ class DeviceTracks:
     @property
     def capacity(self) -> int:
         return jax.tree.leaves(self.track.bank)[0].shape[0]
+
+    def copied(self) -> TrackState:
+        """The banks once more, for a program that uses them up."""
+        return jax.tree.map(jnp.copy, self.track)
 
     def at(self, frame_idx: int) -> None:
         """Sets the clock."""

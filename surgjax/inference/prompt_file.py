@@ -24,7 +24,7 @@ MAX_OBJECT_ID = 254
 IGNORED_VALUE = 255
 _FILE_KEYS = {"objects"}
 _OBJECT_KEYS = {"id", "name", "prompts"}
-_PROMPT_KEYS = {"frame", "points", "labels", "box", "mask"}
+_PROMPT_KEYS = {"frame", "points", "labels", "box", "mask", "correction"}
 _MASK_MODES = {"1", "L", "P", "I", "I;16"}
 
 
@@ -42,6 +42,7 @@ class FramePrompt:
     box_xyxy: np.ndarray | None = None  # (4,) float32
     mask: np.ndarray | None = None  # bool (H, W)
     mask_path: Path | None = None  # where the mask was read, if in a file of its own
+    is_correction: bool = False  # answered when tracking comes by, see `add_correction`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +52,11 @@ class PromptedObject:
     object_id: int
     name: str | None
     prompts: tuple[FramePrompt, ...]
+
+    @property
+    def starts(self) -> list[int]:
+        """Frames of the prompts that are no corrections, sorted."""
+        return [prompt.frame_index for prompt in self.prompts if not prompt.is_correction]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +70,11 @@ class PromptFile:
     def frames(self) -> list[int]:
         """Every prompted frame, sorted."""
         return sorted({prompt.frame_index for item in self.objects for prompt in item.prompts})
+
+    @property
+    def starts(self) -> list[int]:
+        """Every frame with a prompt that is no correction, sorted."""
+        return sorted({frame for item in self.objects for frame in item.starts})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,7 +200,12 @@ def _object(where: str, item: Any, folder: Path, video: _Video) -> PromptedObjec
             )
         by_frame[prompt.frame_index] = prompt
     prompts = tuple(by_frame[frame] for frame in sorted(by_frame))
-    if all(prompt.mask is not None and not prompt.mask.any() for prompt in prompts):
+    starts = [prompt for prompt in prompts if not prompt.is_correction]
+    if not starts:
+        raise PromptError(
+            f"{where}: all of its prompts are corrections; one that is none says where it starts."
+        )
+    if all(prompt.mask is not None and not prompt.mask.any() for prompt in starts):
         raise PromptError(f"{where}: its mask is zero everywhere; nothing says where it is.")
     return PromptedObject(object_id, name, prompts)
 
@@ -209,17 +225,20 @@ def _prompt(owner: str, where: str, entry: Any, folder: Path, video: _Video) -> 
         raise PromptError(f"{where}: points, a box or a mask expected, none found.")
     if entry.get("labels") is not None and "points" not in given:
         raise PromptError(f"{where}: labels belong to points, and there are no points.")
+    is_correction = entry.get("correction", False)
+    if not isinstance(is_correction, bool):
+        raise _fail(f"{where}: correction", "true or false", is_correction)
     if "mask" in given:
         if len(given) > 1:
             others = " and ".join(sorted(given - {"mask"}))
             raise PromptError(f"{where}: a mask stands alone, {others} found beside it.")
         mask, path = _mask(where, entry["mask"], folder, video)
-        return FramePrompt(frame_index, mask=mask, mask_path=path)
+        return FramePrompt(frame_index, mask=mask, mask_path=path, is_correction=is_correction)
     points, labels = None, None
     if "points" in given:
         points, labels = _points(where, entry["points"], entry.get("labels"), video)
     box = _box(where, entry["box"], video) if "box" in given else None
-    return FramePrompt(frame_index, points, labels, box)
+    return FramePrompt(frame_index, points, labels, box, is_correction=is_correction)
 
 
 def _check_inside(where: str, x: float, y: float, video: _Video) -> None:

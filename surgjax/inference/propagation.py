@@ -11,6 +11,7 @@ Differs: prompts and objects may come and go between two frames of a running pro
 import math
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -23,7 +24,16 @@ from surgjax.inference.session import ObjectTrack, VideoState
 from surgjax.inference.video_engine import Frame, VideoEngine
 from surgjax.ops.masks import fill_holes
 
-WayBack = dict[int, tuple[ObjectTrack, int]]  # id -> the object, and where its masks start
+
+class Part(NamedTuple):
+    """An object whose way does not start at its first prompt in the direction of travel."""
+
+    track: ObjectTrack
+    start: int  # the first frame that is tracked
+    origin: int  # frames before this one, in the direction of travel, are not its past
+
+
+Parts = dict[int, Part]  # by object id
 Tracked = tuple[dict[int, np.ndarray], dict[int, np.ndarray]]  # id -> logits, id -> semantic vector
 
 
@@ -36,7 +46,7 @@ class Propagation(VideoEngine):
             raise ValueError("no object: add a prompt before propagating")
         self._settle(state)
         for obj_id, track in state.objects.items():
-            if not track.conditioning:
+            if not track.anchors:
                 raise ValueError(
                     f"object {obj_id}: no prompt is left; add one or remove the object"
                 )
@@ -88,21 +98,21 @@ class Propagation(VideoEngine):
         state: VideoState,
         frames: Iterator[int] | range,
         direction: int,
-        way_back: WayBack | None = None,
+        parts: Parts | None = None,
         then_back: bool = False,
         tracks: DeviceTracks | None = None,
     ) -> Iterator[Frame]:
         """Tracks frame after frame. An object's masks start at its first prompt in that direction.
 
-        `way_back` is the second half of `propagate_both`: an object and where its masks start; it
-        reads no earlier pass, and objects without a mask are not yielded. `then_back` says that it
-        will follow. `tracks` are banks to go on with.
+        `parts` say otherwise, as for the second half of `propagate_both`; objects without a mask
+        are not yielded then. `then_back` says that this half will follow. `tracks` are banks to go
+        on with.
         """
         if tracks is None:
-            tracks = self._tracks(state, direction, way_back or {})
+            tracks = self._tracks(state, direction, parts or {})
         running = None
         if isinstance(frames, range):
-            running = Running(tracks, frames, way_back is not None, then_back)
+            running = Running(tracks, frames, parts is not None, then_back)
         state.running = running
         upcoming = iter(frames)
         while state.objects:  # looked at before a live frame is taken
@@ -111,10 +121,10 @@ class Propagation(VideoEngine):
                 return
             changed = self._settle(state)
             tracks.drop_missing()
-            run, masks = self._at_frame(state, tracks, t, direction, way_back, changed)
+            run, masks = self._at_frame(state, tracks, t, direction, parts, changed)
             together = [t]
             if running is not None and run and not masks:
-                together += self._ahead(state, running, t, direction, way_back, run)
+                together += self._ahead(state, running, t, direction, parts, run)
             owners = {obj_id: state.objects[obj_id] for obj_id in [*run, *masks]}
             semantics = state.semantics
             follows = None
@@ -132,7 +142,7 @@ class Propagation(VideoEngine):
                 here = [o for o, owner in owners.items() if state.objects.get(o) is owner]
                 shown = {o: (masks | tracked)[o] for o in here}
                 state.semantics = {o: v for o, v in (semantics | meant).items() if o in here}
-                ids = state.obj_ids if way_back is None else [o for o in state.objects if o in here]
+                ids = state.obj_ids if parts is None else [o for o in state.objects if o in here]
                 if running is not None:
                     running.last, running.ahead = f, len(found) - 1 - k
                 yield f, ids, self._to_video(state, [shown.get(o) for o in ids])
@@ -143,7 +153,7 @@ class Propagation(VideoEngine):
         tracks: DeviceTracks,
         t: int,
         direction: int,
-        way_back: WayBack | None,
+        parts: Parts | None,
         changed: list[int],
     ) -> tuple[dict[int, int], dict[int, np.ndarray]]:
         """Brings the banks to frame t: the objects to track there (id -> slot), and the masks of
@@ -152,15 +162,19 @@ class Propagation(VideoEngine):
         masks: dict[int, np.ndarray] = {}
         state.semantics = {}
         for obj_id, track in state.objects.items():
-            if not track.conditioning:
+            if not track.anchors:
                 continue
-            if (t - self._begin(obj_id, track, direction, way_back)) * direction < 0:
+            begin, origin = self._begin(obj_id, track, direction, parts)
+            if (t - begin) * direction < 0:
                 continue
             if obj_id not in tracks.slot_of:
                 tracks.replay(obj_id, t)
             elif obj_id in changed and self.clear_non_cond_mem_around_input:
                 tracks.forget(obj_id, t)
-            tracks.remember_prompts(obj_id, t, self._known(state, track, t, direction))
+            known = self._known(state, track, t, direction, origin)
+            tracks.remember_prompts(obj_id, t, known)
+            if t in track.corrections and tracks.has_prompts(obj_id):
+                self.correct(state, tracks, t, obj_id)
             if t in track.conditioning:
                 masks[obj_id] = track.conditioning[t].low_res
                 semantic = track.conditioning[t].semantic
@@ -180,7 +194,7 @@ class Propagation(VideoEngine):
         running: Running,
         t: int,
         direction: int,
-        way_back: WayBack | None,
+        parts: Parts | None,
         run: dict[int, int],
     ) -> list[int]:
         """The frames after t, in the direction of travel, that may share a program with it: no
@@ -192,34 +206,35 @@ class Propagation(VideoEngine):
         upcoming = running.frames[place + 1 : place + self.chunk]
         for count, f in enumerate(upcoming):
             for obj_id, track in state.objects.items():
-                begin = self._begin(obj_id, track, direction, way_back) if track.conditioning else 0
-                starts = obj_id not in run and (f - begin) * direction >= 0
-                if f in track.conditioning or (track.conditioning and starts):
+                if f in track.conditioning or f in track.corrections:
+                    return list(upcoming[:count])
+                if obj_id in run or not track.anchors:
+                    continue
+                begin, _ = self._begin(obj_id, track, direction, parts)
+                if (f - begin) * direction >= 0:
                     return list(upcoming[:count])
         return list(upcoming)
 
-    def _tracks(self, state: VideoState, direction: int, way_back: WayBack) -> DeviceTracks:
+    def _tracks(self, state: VideoState, direction: int, parts: Parts) -> DeviceTracks:
         """The banks of one propagation. Those of a live stream last as long as the stream."""
         if not state.live:
-            begins = {obj_id: begin for obj_id, (_, begin) in way_back.items()}
+            begins = {obj_id: part.origin for obj_id, part in parts.items()}
             return DeviceTracks(self.programs, state, direction, begins)
         if state.live_tracks is None:
             state.live_tracks = DeviceTracks(self.programs, state, direction)
         return state.live_tracks
 
     def _begin(
-        self,
-        obj_id: int,
-        track: ObjectTrack,
-        direction: int,
-        way_back: WayBack | None,
-    ) -> int | float:
-        """Where the object's masks start; prompts may have come or gone since the last frame."""
-        if way_back is not None and obj_id in way_back and way_back[obj_id][0] is track:
-            return way_back[obj_id][1]
-        if way_back is None and self.track_before_first_prompt:
-            return -direction * math.inf
-        return min(track.conditioning) if direction > 0 else max(track.conditioning)
+        self, obj_id: int, track: ObjectTrack, direction: int, parts: Parts | None
+    ) -> tuple[float, float]:
+        """Where the object's masks start, and where its past does; prompts may have come or gone
+        since the last frame."""
+        if parts is not None and obj_id in parts and parts[obj_id].track is track:
+            return parts[obj_id].start, parts[obj_id].origin
+        begin = min(track.anchors) if direction > 0 else max(track.anchors)
+        if parts is None and self.track_before_first_prompt:
+            begin = -direction * math.inf
+        return begin, begin
 
     def _track_frames(
         self,

@@ -25,6 +25,9 @@ class Points:
     labels: np.ndarray  # [n] int32: 0, 1, and 2, 3 for the corners of a box
 
 
+Prompt = Points | np.ndarray  # the latter a mask [S, S] bool
+
+
 @dataclasses.dataclass
 class ObjectTrack:
     """One object's prompts and results, by frame."""
@@ -33,9 +36,22 @@ class ObjectTrack:
     masks: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)  # [S, S] bool
     pending: dict[int, tuple[Record, bool]] = dataclasses.field(default_factory=dict)
     conditioning: dict[int, Record] = dataclasses.field(default_factory=dict)
+    # Prompts that a propagation answers when it comes by, and what it found there before it did.
+    corrections: dict[int, Prompt] = dataclasses.field(default_factory=dict)
+    found: dict[int, Record] = dataclasses.field(default_factory=dict)
     # One byte a frame: 0 not tracked yet, else the direction of the pass that reached it last.
     # Empty for a live stream, whose past frames cannot be prompted.
     tracked: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int8))
+
+    @property
+    def anchors(self) -> list[int]:
+        """Conditioning frames that are no corrections: the object's way starts from them."""
+        return [f for f in self.conditioning if f not in self.corrections]
+
+    def prompt(self, frame_idx: int) -> Prompt | None:
+        """Points or a mask given on a frame; not of a correction."""
+        mask = self.masks.get(frame_idx)
+        return self.points.get(frame_idx) if mask is None else mask
 
     def mark_tracked(self, frame_idx: int, direction: int) -> None:
         if self.tracked.size:

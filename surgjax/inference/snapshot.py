@@ -8,8 +8,9 @@ Errors:  ValueError where there is nothing to take or where arrays do not fit th
 Source:  ours.
 Differs: SAM 2's state cannot be saved but by pickling a dict of all frames. Here it has a fixed
          size: the bank, and what prompts left. Facts are JSON, arrays have NumPy's own types, so
-         nothing has to be executed to read them back. Prompts themselves are not kept, their
-         memories are: as without records, a frame that was tracked cannot be corrected afterwards.
+         nothing has to be executed to read them back. Prompts themselves are not kept but for
+         corrections, their memories are: as without records, a frame that was tracked cannot be
+         corrected afterwards.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from jax.tree_util import keystr
 from surgjax.inference.device_tracks import DeviceTracks
 from surgjax.inference.records import Record
 from surgjax.inference.running import Running
-from surgjax.inference.session import ObjectTrack, VideoState
+from surgjax.inference.session import ObjectTrack, Points, Prompt, VideoState
 from surgjax.inference.stream import Stream
 from surgjax.memory.policies import Bank
 
@@ -61,9 +62,15 @@ def take_snapshot(state: VideoState) -> Snapshot:
             for name, value in parts.items():
                 if value is not None:
                     arrays[f"{obj_id}.{frame}.{name}"] = _plain(value)
+        for frame, prompt in track.corrections.items():
+            given = f"{obj_id}.{frame}.given_"
+            if isinstance(prompt, Points):
+                arrays[f"{given}xy"], arrays[f"{given}labels"] = prompt.points_xy, prompt.labels
+            else:
+                arrays[f"{given}mask"] = prompt
         slot, written = placed.get(obj_id, (None, []))
-        prompted = list(track.conditioning)
-        objects.append({"id": obj_id, "slot": slot, "written": written, "prompted": prompted})
+        frames = {"prompted": list(track.conditioning), "corrected": list(track.corrections)}
+        objects.append({"id": obj_id, "slot": slot, "written": written, **frames})
     frames = running.frames
     facts = {
         "objects": objects,
@@ -116,7 +123,17 @@ def _object(stream: Stream, frames: int, item: dict, arrays: dict[str, np.ndarra
             iou=float(scores[1]),
             semantic=None if semantic is None else np.array(semantic),
         )
+    for frame in item["corrected"]:
+        track.corrections[frame] = _correction(stream, f"{obj_id}.{frame}.given_", arrays)
     return track
+
+
+def _correction(stream: Stream, where: str, arrays: dict[str, np.ndarray]) -> Prompt:
+    if f"{where}mask" in arrays:
+        return _take(arrays, f"{where}mask", (stream.config.image_size,) * 2, np.dtype(bool))
+    labels = arrays.get(f"{where}labels", np.zeros(0))  # as many as there are
+    xy = _take(arrays, f"{where}xy", (len(labels), 2), np.dtype(np.float32))
+    return Points(xy, _take(arrays, f"{where}labels", labels.shape, np.dtype(np.int32)))
 
 
 def _bank(stream: Stream, slots: int, arrays: dict[str, np.ndarray]) -> Bank:

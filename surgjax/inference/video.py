@@ -19,24 +19,20 @@ from typing import Any
 import numpy as np
 
 from surgjax.inference.frames import open_video
-from surgjax.inference.programs import OBJECT_BUCKETS, POINT_BUCKETS, bucket
-from surgjax.inference.propagation import Propagation, WayBack
+from surgjax.inference.programs import OBJECT_BUCKETS, bucket
+from surgjax.inference.prompting import Prompting
+from surgjax.inference.propagation import Part, Parts
 from surgjax.inference.records import RecordStore
 from surgjax.inference.session import (
-    ObjectTrack,
-    Points,
     VideoState,
     check_frame,
-    check_object,
-    make_points,
 )
 from surgjax.inference.snapshot import Snapshot, restore_snapshot, take_snapshot
 from surgjax.inference.video_engine import Frame
 from surgjax.inference.weights import load_weights
-from surgjax.ops.masks import fit_mask
 
 
-class VideoPredictor(Propagation):
+class VideoPredictor(Prompting):
     """Prompts and tracks objects through videos. One predictor serves any number of videos.
 
     Options, all keyword arguments of the constructor and of `from_checkpoint`:
@@ -89,7 +85,7 @@ class VideoPredictor(Propagation):
             "step_ms": self.programs.step_ms,
         }
 
-    # ---- prompts -------------------------------------------------------------------------------
+    # ---- videos --------------------------------------------------------------------------------
 
     def init_state(
         self, video: Any, num_frames: int | None = None, max_objects: int = 4
@@ -117,105 +113,6 @@ class VideoPredictor(Propagation):
             capacity=bucket(max_objects, OBJECT_BUCKETS, "objects"),
         )
 
-    def add_new_points_or_box(
-        self,
-        state: VideoState,
-        frame_idx: int,
-        obj_id: int,
-        points: Any = None,
-        labels: Any = None,
-        clear_old_points: bool = True,
-        normalize_coords: bool = True,
-        box: Any = None,
-    ) -> Frame:
-        """Clicks (n, 2) with labels 1 or 0 and / or a box x0, y0, x1, y1 of an object on a frame.
-
-        clear_old_points=False adds to earlier clicks there (a box then cannot be given).
-        normalize_coords=False means that coordinates are in [0, 1] already.
-        Returns the frame's masks over all objects.
-        """
-        frame_idx = check_frame(state, frame_idx)
-        where = f"object {obj_id}, frame {frame_idx}"
-        if box is not None and not clear_old_points:
-            raise ValueError(f"{where}: a box starts afresh, so clear_old_points must be True")
-        side = self.config.image_size
-        new = make_points(state, side, where, points, labels, box, normalize_coords)
-        known = state.objects.get(obj_id)
-        old = None if known is None else known.points.get(frame_idx)
-        if old is not None and not clear_old_points:
-            xy = np.concatenate([old.points_xy, new.points_xy])
-            new = Points(xy, np.concatenate([old.labels, new.labels]))
-        bucket(len(new.labels), POINT_BUCKETS, "points on one frame")
-        self._check_can_answer(state, frame_idx, obj_id)
-        track = self._object(state, obj_id)
-        track.masks.pop(frame_idx, None)
-        track.points[frame_idx] = new
-        return self._answer(state, frame_idx, obj_id)
-
-    def add_new_mask(self, state: VideoState, frame_idx: int, obj_id: int, mask: Any) -> Frame:
-        """A mask (H, W) of any size, bool or 0/1, taken as the object on that frame."""
-        frame_idx = check_frame(state, frame_idx)
-        mask = np.asarray(mask)
-        if mask.ndim != 2 or not mask.size:
-            raise ValueError(
-                f"object {obj_id}, frame {frame_idx}: mask: expected (H, W), found {mask.shape}"
-            )
-        self._check_can_answer(state, frame_idx, obj_id)
-        track = self._object(state, obj_id)
-        track.points.pop(frame_idx, None)
-        track.masks[frame_idx] = fit_mask(mask.astype(bool), self.config.image_size)
-        return self._answer(state, frame_idx, obj_id)
-
-    def _object(self, state: VideoState, obj_id: int) -> ObjectTrack:
-        if obj_id not in state.objects:
-            bucket(len(state.objects) + 1, OBJECT_BUCKETS, "objects")
-            length = 0 if state.live else len(state.source)
-            state.objects[obj_id] = ObjectTrack(tracked=np.zeros(length, np.int8))
-            state.capacity = bucket(
-                max(state.capacity, len(state.objects)), OBJECT_BUCKETS, "objects"
-            )
-        return state.objects[obj_id]
-
-    def clear_all_prompts_in_frame(
-        self, state: VideoState, frame_idx: int, obj_id: int, need_output: bool = True
-    ) -> Frame | None:
-        """Takes back the prompts of one object on one frame; its result there becomes an ordinary
-        tracked one."""
-        frame_idx = check_frame(state, frame_idx)
-        track = check_object(state, obj_id)
-        for kept in (track.points, track.masks, track.pending):
-            kept.pop(frame_idx, None)
-        record = track.conditioning.pop(frame_idx, None)
-        if record is not None:
-            if state.store is not None:
-                state.store.put(obj_id, frame_idx, record)
-            track.mark_tracked(frame_idx, 0)
-        if need_output:
-            return frame_idx, state.obj_ids, self._frame_masks(state, frame_idx)
-        return None
-
-    def remove_object(
-        self, state: VideoState, obj_id: int, strict: bool = False, need_output: bool = True
-    ) -> tuple[list[int], list[tuple[int, np.ndarray]]]:
-        """Forgets an object. Returns the ids left, and the masks of frames it was prompted on."""
-        if strict:
-            check_object(state, obj_id)
-        track = state.objects.pop(obj_id, None)
-        if track is None:
-            return state.obj_ids, []
-        state.semantics.pop(obj_id, None)  # the id may be given again
-        if state.store is not None:
-            state.store.remove_object(obj_id)
-        frames = sorted(set(track.points) | set(track.masks)) if need_output else []
-        if not state.objects:
-            return [], []
-        return state.obj_ids, [(f, self._frame_masks(state, f)) for f in frames]
-
-    def reset_state(self, state: VideoState) -> None:
-        """Forgets all objects, prompts and results; the video stays open."""
-        for obj_id in state.obj_ids:
-            self.remove_object(state, obj_id, need_output=False)
-
     # ---- propagation ---------------------------------------------------------------------------
 
     def propagate_in_video(
@@ -242,7 +139,7 @@ class VideoPredictor(Propagation):
         self, state: VideoState, start_frame_idx: int | None, more: int | None, reverse: bool
     ) -> range:
         """The frames that `propagate_in_video` goes through."""
-        first = min(min(track.conditioning) for track in state.objects.values())
+        first = min(min(track.anchors) for track in state.objects.values())
         start = check_frame(state, first if start_frame_idx is None else start_frame_idx)
         assert state.num_frames is not None  # seekable sources know their length
         more = state.num_frames if more is None else more
@@ -263,17 +160,14 @@ class VideoPredictor(Propagation):
         yield from self._propagate(state, frames, 1, then_back=True)
         yield from self._go_back(state)
 
-    def _way_back(self, state: VideoState) -> WayBack:
+    def _way_back(self, state: VideoState) -> Parts:
         """The objects of the second half of `propagate_both`, and where their masks start."""
-        return {
-            obj_id: (track, min(track.conditioning) - 1)
-            for obj_id, track in state.objects.items()
-            if track.conditioning
-        }
+        before = {o: (t, min(t.anchors) - 1) for o, t in state.objects.items() if t.anchors}
+        return {obj_id: Part(track, begin, begin) for obj_id, (track, begin) in before.items()}
 
     def _go_back(self, state: VideoState) -> Iterator[Frame]:
         before = self._way_back(state)
-        start = max((begin for _, begin in before.values()), default=-1)
+        start = max((part.start for part in before.values()), default=-1)
         yield from self._propagate(state, range(start, -1, -1), -1, before)
 
     def frames_ahead(self, state: VideoState) -> int:

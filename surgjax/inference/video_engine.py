@@ -7,8 +7,10 @@ Errors:  ValueError naming object and frame.
 Source:  SAM 2 `sam2/sam2_video_predictor.py` (add_new_points_or_box, add_new_mask).
 """
 
+import math
 from typing import Any
 
+import jax
 import numpy as np
 
 from surgjax.inference.device_tracks import DeviceTracks
@@ -16,8 +18,8 @@ from surgjax.inference.frames import resize_for_model
 from surgjax.inference.object_classes import ObjectClassifier
 from surgjax.inference.programs import POINT_BUCKETS, PRECISIONS, Programs, bucket
 from surgjax.inference.records import Record
-from surgjax.inference.session import ObjectTrack, VideoState
-from surgjax.inference.stream import FramePrompts, Stream
+from surgjax.inference.session import ObjectTrack, Points, Prompt, VideoState
+from surgjax.inference.stream import FramePrompts, Stream, TrackState
 from surgjax.models.sam2 import NO_OBJECT_LOGIT
 from surgjax.models.variants import Sam2Config
 from surgjax.ops.masks import fill_holes, resize_logits, separate_objects
@@ -108,54 +110,105 @@ class VideoEngine:
         """Runs one prompted object on one frame and keeps the result until a propagation."""
         track = state.objects[obj_id]
         direction = track.tracked_direction(frame_idx)
-        known = self._known(state, track, frame_idx, direction or 1)
+        known = self._known(state, track, frame_idx, direction or 1, -math.inf * (direction or 1))
         correction = direction != 0 and bool(known)  # else there is no memory to correct from
         conditioning = self.corrections_as_conditioning or not correction
         previous = self._record(state, obj_id, frame_idx)
         scratch = DeviceTracks(self.programs, state, direction or 1)
-        slot = scratch.place(obj_id)
+        scratch.place(obj_id)
         if correction:
             scratch.replay(obj_id, frame_idx)
             scratch.remember_prompts(obj_id, frame_idx, known)
         scratch.at(frame_idx)
-        prompts = self._prompts(track, frame_idx, slot, scratch.capacity, previous, correction)
+        prompt = track.prompt(frame_idx)
+        assert prompt is not None  # it brought us here
+        args = (scratch.track, scratch.slot_of[obj_id], prompt, previous, correction)
+        track.pending[frame_idx] = (self._run_prompt(state, frame_idx, *args), conditioning)
+        return frame_idx, state.obj_ids, self._frame_masks(state, frame_idx)
+
+    def answer_afresh(
+        self, state: VideoState, frame_idx: int, obj_id: int, prompt: Prompt
+    ) -> Record:
+        """What an object's prompt on a frame means without any memory or earlier mask. Nothing is
+        kept of it."""
+        scratch = DeviceTracks(self.programs, state, 1)
+        slot = scratch.place(obj_id)
+        scratch.at(frame_idx)
+        return self._run_prompt(state, frame_idx, scratch.track, slot, prompt, None, False)
+
+    def _run_prompt(
+        self,
+        state: VideoState,
+        frame_idx: int,
+        bank: TrackState,
+        slot: int,
+        prompt: Prompt,
+        previous: Record | None,
+        use_memory: bool,
+    ) -> Record:
+        """One prompted object on the frame that `bank` stands at; `bank` is used up."""
+        objects = jax.tree.leaves(bank.bank)[0].shape[0]
+        prompts = self._prompts(prompt, slot, objects, previous, use_memory)
         features = self._features(state, frame_idx)
-        _, output = self.programs.track(scratch.track, features, prompts)
+        _, output = self.programs.track(bank, features, prompts)
         record = self._to_record(output, slot)
         filled = fill_holes(record.low_res, self.fill_hole_area)
         if filled is not record.low_res:
             memory = self.programs.encode_memory(features, filled, record.object_score)
             record = record._replace(low_res=filled, memory=memory)
-        track.pending[frame_idx] = (record, conditioning)
-        return frame_idx, state.obj_ids, self._frame_masks(state, frame_idx)
+        return record
+
+    def correct(
+        self,
+        state: VideoState,
+        tracks: DeviceTracks,
+        frame_idx: int,
+        obj_id: int,
+        found: Record | None = None,
+    ) -> Record:
+        """Answers the correction of an object on a frame from what its bank remembers.
+
+        The mask that is corrected is the one tracked there (`found`, or made here). The bank itself
+        stays as it was; the answer becomes a conditioning frame.
+        """
+        track, slot = state.objects[obj_id], tracks.slot_of[obj_id]
+        tracks.at(frame_idx)
+        if found is None:
+            only = np.arange(tracks.capacity) == slot
+            blank = self.programs.blank_prompts(tracks.capacity).replace(track=only)
+            features = self._features(state, frame_idx)
+            _, output = self.programs.track(tracks.copied(), features, blank)
+            found = self._to_record(output, slot)
+            found = found._replace(low_res=fill_holes(found.low_res, self.fill_hole_area))
+        prompt = track.corrections[frame_idx]
+        record = self._run_prompt(state, frame_idx, tracks.copied(), slot, prompt, found, True)
+        track.conditioning[frame_idx], track.found[frame_idx] = record, found
+        return record
 
     def _prompts(
         self,
-        track: ObjectTrack,
-        frame_idx: int,
+        prompt: Prompt,
         slot: int,
         objects: int,
         previous: Record | None,
-        correction: bool,
+        use_memory: bool,
     ) -> FramePrompts:
         """Padded prompts of one object in its slot; the other slots do not run."""
-        points, mask = track.points.get(frame_idx), track.masks.get(frame_idx)
-        count = 0 if points is None else len(points.labels)
+        count = len(prompt.labels) if isinstance(prompt, Points) else 0
         size = bucket(max(count, 1), POINT_BUCKETS, "points on one frame")
         blank = self.programs.blank_prompts(objects, size)
         only = np.arange(objects) == slot
-        prompts = blank.replace(track=only, use_memory=only & correction)
-        if mask is not None:
-            masks = np.zeros((objects, *mask.shape), bool)
-            masks[slot] = mask
+        prompts = blank.replace(track=only, use_memory=only & use_memory)
+        if not isinstance(prompt, Points):
+            masks = np.zeros((objects, *prompt.shape), bool)
+            masks[slot] = prompt
             return prompts.replace(masks=masks, has_mask=only)
-        assert points is not None  # one of the two brought us here
         xy, labels = (
             np.zeros((objects, size, 2), np.float32),
             np.full((objects, size), -1, np.int32),
         )
         valid = np.zeros((objects, size), bool)
-        xy[slot, :count], labels[slot, :count] = points.points_xy, points.labels
+        xy[slot, :count], labels[slot, :count] = prompt.points_xy, prompt.labels
         valid[slot, :count] = True
         prompts = prompts.replace(
             points=prompts.points.replace(points_xy=xy, labels=labels, valid=valid)
@@ -166,11 +219,18 @@ class VideoEngine:
         logits[slot] = np.clip(previous.low_res, -_PROMPT_LOGIT_LIMIT, _PROMPT_LOGIT_LIMIT)
         return prompts.replace(previous_logits=logits, has_previous=only)
 
-    def _known(self, state: VideoState, track: ObjectTrack, t: int, direction: int) -> list[int]:
-        """Conditioning frames that frame t may read."""
-        if not (self.causal or state.live):
-            return list(track.conditioning)
-        return [f for f in track.conditioning if (t - f) * direction >= 0]
+    def _known(
+        self, state: VideoState, track: ObjectTrack, t: int, direction: int, origin: float
+    ) -> list[int]:
+        """Conditioning frames that frame t may read. A correction is known to the frames beyond it
+        as seen from `origin`, where the object's way in this direction starts."""
+
+        def is_known(f: int) -> bool:
+            if f in track.corrections:
+                return (f - origin) * direction >= 0 and (t - f) * direction > 0
+            return (t - f) * direction >= 0 or not (self.causal or state.live)
+
+        return [f for f in track.conditioning if is_known(f)]
 
     # ---- frames and masks ----------------------------------------------------------------------
 

@@ -46,6 +46,9 @@ class ScriptedPredictor:
         self.calls.append(("mask", frame_idx, obj_id, int(mask.sum())))
         self._prompted(frame_idx, obj_id)
 
+    def add_correction(self, state, frame_idx, obj_id, points, labels, box, mask):
+        self.calls.append(("correction", frame_idx, obj_id, points, labels, box, mask is None))
+
     def _yield(self, state, frame_idx, live):
         if frame_idx in self.fail:
             raise self.fail[frame_idx]

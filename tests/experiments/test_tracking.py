@@ -3,6 +3,7 @@
 import json
 
 import av
+import pytest
 from PIL import Image
 
 from tests.experiments.scripted_tracking import (
@@ -128,3 +129,33 @@ def test_a_single_image_and_a_folder_without_a_rate(tmp_path, job):
 def test_palette_png_as_prompts(tmp_path, job):
     _, predictor, _ = run(job(prompts=str(tmp_path / "m.png")))
     assert predictor.calls[0] == ("mask", 0, 1, 48)
+
+
+def _with_correction(tmp_path, frame):
+    content = json.loads((tmp_path / "prompts.json").read_text())
+    correction = {"frame": frame, "points": [[3, 4]], "labels": [0], "correction": True}
+    content["objects"][1]["prompts"].append(correction)
+    (tmp_path / "prompts.json").write_text(json.dumps(content))
+
+
+def test_corrections_come_after_the_prompts_they_correct(tmp_path, job):
+    _with_correction(tmp_path, 7)
+    _, predictor, _ = run(job(direction="both"))
+    kinds = [(call[0], call[1]) for call in predictor.calls]
+    assert kinds[:4] == [("points", 2), ("points", 3), ("mask", 5), ("correction", 7)]
+    assert predictor.calls[3][3].tolist() == [[3, 4]] and predictor.calls[3][4].tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("frame", "direction", "message"),
+    [
+        (1, "forward", "object 2, frame 1: a correction before frame 3, where --direction=forward"),
+        (7, "backward", "object 2, frame 7: a correction after frame 5, where --direction=backwar"),
+    ],
+)
+def test_a_correction_that_no_pass_meets_is_refused(tmp_path, job, frame, direction, message):
+    _with_correction(tmp_path, frame)
+    with pytest.raises(ValueError, match=message):
+        run(job(direction=direction))
+    assert not (tmp_path / "out").exists()
+    run(job(direction="both"))

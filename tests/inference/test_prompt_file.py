@@ -160,6 +160,8 @@ def _ids(*ids):
         (_one(mask="small.png"), "wrong size: the video's 40x30 expected, 20x15 found"),
         (_one(mask="rgb.png"), "not single-channel: its pixel mode is RGB"),
         (_one(mask="broken.png"), "broken.png cannot be read as an image"),
+        (_one(box=[1, 1, 2, 2], correction=1), "frame 3: correction: true or false expected, 1"),
+        (_one(box=[1, 1, 2, 2], correction=True), "object 7: all of its prompts are corrections"),
     ],
 )
 def test_each_rule_has_its_message(tmp_path, content, message):
@@ -191,6 +193,21 @@ def test_two_entries_for_one_frame(tmp_path):
     content["objects"][0]["prompts"].append({"frame": 3, "box": [1, 1, 2, 2]})
     with pytest.raises(PromptError, match="object 7, frame 3: two entries for one frame"):
         _read(tmp_path, content)
+
+
+def test_corrections_are_told_from_prompts_that_start_an_object(tmp_path):
+    content = _one(points=[[1, 1]])
+    content["objects"][0]["prompts"] += [
+        {"frame": 5, "box": [1, 1, 9, 9], "correction": True},
+        {"frame": 1, "mask": "m.png", "correction": True},
+        {"frame": 8, "box": [1, 1, 9, 9], "correction": False},
+    ]
+    _save_mask(tmp_path / "m.png")
+    prompts = _read(tmp_path, content)
+    assert prompts.frames == [1, 3, 5, 8]
+    assert prompts.starts == prompts.objects[0].starts == [3, 8]
+    kinds = {p.frame_index: p.is_correction for p in prompts.objects[0].prompts}
+    assert kinds == {1: True, 3: False, 5: True, 8: False}
 
 
 def test_an_image_that_claims_a_huge_size_is_refused(tmp_path):
