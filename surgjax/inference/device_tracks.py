@@ -8,7 +8,7 @@ Differs: SAM 2 looks memories up in the session's dicts at every frame. Here the
          fixed-shape bank once: when a propagation reaches an object, and when a prompt is added.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -117,6 +117,15 @@ class DeviceTracks:
         """Whether the bank holds a conditioning frame of the object; it is empty without one."""
         return bool(self._written[obj_id])
 
+    def _order(self, obj_id: int) -> Callable[[int], tuple[bool, float]]:
+        """How conditioning frames are put in order when several are written at once: as a pass from
+        the object's first prompt meets them, so that one that starts later has the same bank to the
+        last bit."""
+        owner = self.session.objects[obj_id]
+        first = min if self.direction > 0 else max
+        origin = self._begins.get(obj_id, first(owner.anchors, default=0))
+        return lambda f: (f in owner.corrections, abs(f - origin))
+
     def _grow(self, objects: int) -> None:
         objects = max(objects, self.session.capacity)
         self.session.capacity = bucket(objects, OBJECT_BUCKETS, "objects")
@@ -189,9 +198,9 @@ class DeviceTracks:
             for f in have.keys() - want.keys():
                 self.track = self.programs.drop_prompt(self.track, slot, f)
             have = {f: record for f, record in have.items() if f in want}
-        for f, record in want.items():
-            if have.get(f) is not record:
-                self.track = self.programs.write(self.track, slot, _entry(f, record, True))
+        for f in sorted(want, key=self._order(obj_id)):
+            if have.get(f) is not want[f]:
+                self.track = self.programs.write(self.track, slot, _entry(f, want[f], True))
         self._written[obj_id] = want
         if obj_id in self._replays:
             self._replay(obj_id, self._replays.pop(obj_id), known)

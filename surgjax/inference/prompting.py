@@ -60,7 +60,7 @@ class Prompting(Propagation):
             new = Points(xy, np.concatenate([old.labels, new.labels]))
         bucket(len(new.labels), POINT_BUCKETS, "points on one frame")
         self._check_can_answer(state, frame_idx, obj_id)
-        track = self._object(state, obj_id)
+        track = self.open_object(state, obj_id)
         for other in (track.masks, track.corrections):
             other.pop(frame_idx, None)
         track.points[frame_idx] = new
@@ -71,7 +71,7 @@ class Prompting(Propagation):
         frame_idx = check_frame(state, frame_idx)
         fitted = self._fit(f"object {obj_id}, frame {frame_idx}", mask)
         self._check_can_answer(state, frame_idx, obj_id)
-        track = self._object(state, obj_id)
+        track = self.open_object(state, obj_id)
         for other in (track.points, track.corrections):
             other.pop(frame_idx, None)
         track.masks[frame_idx] = fitted
@@ -131,7 +131,8 @@ class Prompting(Propagation):
             raise ValueError(f"{where}: mask: expected (H, W), found {mask.shape}")
         return fit_mask(mask.astype(bool), self.config.image_size)
 
-    def _object(self, state: VideoState, obj_id: int) -> ObjectTrack:
+    def open_object(self, state: VideoState, obj_id: int) -> ObjectTrack:
+        """The object's track; a new one, without a prompt, where the id is new."""
         if obj_id not in state.objects:
             bucket(len(state.objects) + 1, OBJECT_BUCKETS, "objects")
             length = 0 if state.live else len(state.source)

@@ -102,7 +102,21 @@ class Propagation(VideoEngine):
         then_back: bool = False,
         tracks: DeviceTracks | None = None,
     ) -> Iterator[Frame]:
-        """Tracks frame after frame. An object's masks start at its first prompt in that direction.
+        """`track_through` with masks at the size of the video."""
+        for f, ids, shown in self.track_through(state, frames, direction, parts, then_back, tracks):
+            yield f, ids, self._to_video(state, [shown.get(o) for o in ids])
+
+    def track_through(
+        self,
+        state: VideoState,
+        frames: Iterator[int] | range,
+        direction: int,
+        parts: Parts | None = None,
+        then_back: bool = False,
+        tracks: DeviceTracks | None = None,
+    ) -> Iterator[tuple[int, list[int], dict[int, np.ndarray]]]:
+        """Tracks frame after frame: its index, the objects, and the logits [S/4, S/4] of those that
+        have a mask. An object's masks start at its first prompt in that direction.
 
         `parts` say otherwise, as for the second half of `propagate_both`; objects without a mask
         are not yielded then. `then_back` says that this half will follow. `tracks` are banks to go
@@ -145,7 +159,7 @@ class Propagation(VideoEngine):
                 ids = state.obj_ids if parts is None else [o for o in state.objects if o in here]
                 if running is not None:
                     running.last, running.ahead = f, len(found) - 1 - k
-                yield f, ids, self._to_video(state, [shown.get(o) for o in ids])
+                yield f, ids, shown
 
     def _at_frame(
         self,
@@ -171,7 +185,7 @@ class Propagation(VideoEngine):
                 tracks.replay(obj_id, t)
             elif obj_id in changed and self.clear_non_cond_mem_around_input:
                 tracks.forget(obj_id, t)
-            known = self._known(state, track, t, direction, origin)
+            known = self.known_frames(state, track, t, direction, origin)
             tracks.remember_prompts(obj_id, t, known)
             if t in track.corrections and tracks.has_prompts(obj_id):
                 self.correct(state, tracks, t, obj_id)
@@ -262,7 +276,7 @@ class Propagation(VideoEngine):
             args = (np.stack(pixels + pad), real, prompts, state.store is not None)
             tracks.track, output = self.programs.track_chunk(tracks.track, *args)
         else:
-            features = self._features(state, frames[0], None if known else pixels[0])
+            features = self.features(state, frames[0], None if known else pixels[0])
             tracks.track, output = self.programs.track(tracks.track, features, prompts)
         reading = self._begin_next(state, follows)
 

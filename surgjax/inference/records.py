@@ -9,7 +9,7 @@ Source:  ours; SAM 2 keeps the same things in `output_dict_per_obj`, in memory a
 
 import os
 import tempfile
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,6 +23,16 @@ class Record(NamedTuple):
     object_score: float
     iou: float
     semantic: np.ndarray | None = None  # [512]; of prompted frames alone, a store leaves it out
+
+
+class Records(Protocol):
+    """Where a video's records are kept, by object and frame."""
+
+    def put(self, obj_id: int, frame_idx: int, record: Record) -> None: ...
+    def get(self, obj_id: int, frame_idx: int) -> Record | None: ...
+    def remove(self, obj_id: int, frame_idx: int) -> None: ...
+    def remove_object(self, obj_id: int) -> None: ...
+    def close(self) -> None: ...
 
 
 class RecordStore:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from surgjax.inference.frames import FrameSource
-from surgjax.inference.records import Record, RecordStore
+from surgjax.inference.records import Record, Records
 from surgjax.structs import ImageFeatures
 
 
@@ -70,7 +70,7 @@ class VideoState:
     num_frames: int | None  # None: a live stream
     height: int
     width: int
-    store: RecordStore | None  # None: tracked frames are not kept
+    store: Records | None  # None: tracked frames are not kept
     capacity: int  # object slots to compile for
     objects: dict[int, ObjectTrack] = dataclasses.field(default_factory=dict)
     next_live_frame: int = 0

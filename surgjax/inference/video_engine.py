@@ -102,7 +102,7 @@ class VideoEngine:
                 "records of earlier frames (keep_records=True)"
             )
         try:
-            self._features(state, frame_idx)
+            self.features(state, frame_idx)
         except IndexError:
             raise ValueError(f"{where}: the live stream ended before this frame") from None
 
@@ -110,7 +110,9 @@ class VideoEngine:
         """Runs one prompted object on one frame and keeps the result until a propagation."""
         track = state.objects[obj_id]
         direction = track.tracked_direction(frame_idx)
-        known = self._known(state, track, frame_idx, direction or 1, -math.inf * (direction or 1))
+        known = self.known_frames(
+            state, track, frame_idx, direction or 1, -math.inf * (direction or 1)
+        )
         correction = direction != 0 and bool(known)  # else there is no memory to correct from
         conditioning = self.corrections_as_conditioning or not correction
         previous = self._record(state, obj_id, frame_idx)
@@ -149,7 +151,7 @@ class VideoEngine:
         """One prompted object on the frame that `bank` stands at; `bank` is used up."""
         objects = jax.tree.leaves(bank.bank)[0].shape[0]
         prompts = self._prompts(prompt, slot, objects, previous, use_memory)
-        features = self._features(state, frame_idx)
+        features = self.features(state, frame_idx)
         _, output = self.programs.track(bank, features, prompts)
         record = self._to_record(output, slot)
         filled = fill_holes(record.low_res, self.fill_hole_area)
@@ -176,7 +178,7 @@ class VideoEngine:
         if found is None:
             only = np.arange(tracks.capacity) == slot
             blank = self.programs.blank_prompts(tracks.capacity).replace(track=only)
-            features = self._features(state, frame_idx)
+            features = self.features(state, frame_idx)
             _, output = self.programs.track(tracks.copied(), features, blank)
             found = self._to_record(output, slot)
             found = found._replace(low_res=fill_holes(found.low_res, self.fill_hole_area))
@@ -219,7 +221,7 @@ class VideoEngine:
         logits[slot] = np.clip(previous.low_res, -_PROMPT_LOGIT_LIMIT, _PROMPT_LOGIT_LIMIT)
         return prompts.replace(previous_logits=logits, has_previous=only)
 
-    def _known(
+    def known_frames(
         self, state: VideoState, track: ObjectTrack, t: int, direction: int, origin: float
     ) -> list[int]:
         """Conditioning frames that frame t may read. A correction is known to the frames beyond it
@@ -243,7 +245,7 @@ class VideoEngine:
             for found in (state.features, state.upcoming)
         )
 
-    def _features(
+    def features(
         self, state: VideoState, frame_idx: int, frame: np.ndarray | None = None
     ) -> ImageFeatures:
         """Features of a frame; those of the last one are kept, for prompt after prompt."""
