@@ -161,7 +161,10 @@ class TrackJob:
         if begun is not None and begun.facts["tracker"] is None:
             self.say("tracking was finished before; only drawing is left")
             return
-        state = self.predictor.init_state(self.source, max_objects=len(self.prompts.objects))
+        # Four slots at least, as an annotation session has: they cost nothing, and a program for
+        # another number of slots may round another way and move a pixel.
+        slots = max(4, len(self.prompts.objects))
+        state = self.predictor.init_state(self.source, max_objects=slots)
         self.say("compiling...")
         if begun is None:
             self._add_prompts(state)

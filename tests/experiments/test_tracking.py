@@ -24,7 +24,7 @@ def test_forward_writes_every_result(tmp_path, job):
     assert present(masks, 1) == list(range(2, 10)) and present(masks, 2) == list(range(3, 10))
     # Columns 8..15 of object 1 and 12..19 of object 2 at frame 4: the higher logit has the overlap.
     assert masks[4][20, 8:21].tolist() == [1] * 4 + [2] * 8 + [0]
-    assert predictor.max_objects == 2
+    assert predictor.max_objects == 4  # as in an annotation session
     with av.open(str(tmp_path / "out" / "overlay.mp4")) as container:
         assert float(container.streams.video[0].average_rate) == 5
         assert sum(1 for _ in container.decode(video=0)) == FRAMES
