@@ -56,12 +56,10 @@ class AnnotateOptions:
     def for_tracking(self) -> TrackOptions:
         """The same of `track`, whose checks and predictor are used."""
         common = {field.name for field in dataclasses.fields(TrackOptions)}
-        values: dict[str, Any] = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if field.name in common
-        }
-        return TrackOptions(**values | {"output": str(self.folder), "prompts": self.prompts or ""})
+        fields = dataclasses.fields(self)
+        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields if f.name in common}
+        values |= {"output": str(self.folder), "prompts": self.prompts or ""}
+        return TrackOptions(**values)
 
 
 def open_session(predictor: Any, options: AnnotateOptions) -> Any:
