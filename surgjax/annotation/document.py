@@ -13,15 +13,12 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+from surgjax.annotation.errors import EditError
 from surgjax.inference.programs import POINT_BUCKETS
 from surgjax.inference.prompt_file import MAX_OBJECT_ID
 
 MAX_POINTS = POINT_BUCKETS[-1] - 2  # a box is two more
 MAX_NAME = 80
-
-
-class EditError(ValueError):
-    """An edit that cannot be done, in one sentence for the annotator."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,8 @@ from typing import Any, TextIO
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from surgjax.annotation.document import Document, EditError
+from surgjax.annotation.document import Document
+from surgjax.annotation.errors import EditError, StaleError
 from surgjax.annotation.masks import stale_frames
 from surgjax.annotation.tracker import Step
 from surgjax.inference.mask_writer import write_file, write_palette_png
@@ -32,15 +33,6 @@ FORMATS = {"masks": ["masks"], "coco": ["coco.json"], "overlay": ["overlay.mp4",
 SUMMARY = "export.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _TAKEN = re.compile(r"prompts\.json|session\.json|painted|lock|tracks-.*")
-
-
-class StaleError(EditError):
-    """Masks that are out of date; `stale` has their frames by object."""
-
-    def __init__(self, stale: dict[int, list[list[int]]]):
-        self.stale = stale
-        shown = "; ".join(f"object {o}: frames {_spelt(runs)}" for o, runs in stale.items())
-        super().__init__(f"Some masks are out of date ({shown}). Track first, or export as it is.")
 
 
 def _spelt(runs: list[list[int]]) -> str:
@@ -64,7 +56,9 @@ def export(
         raise EditError("There is nothing to export yet: click on an object first.")
     stale = stale_frames(session.document, session.files.object)
     if stale and not allow_stale:
-        raise StaleError(stale)
+        shown = "; ".join(f"object {o}: frames {_spelt(runs)}" for o, runs in stale.items())
+        text = f"Some masks are out of date ({shown}). Track first, or export as it is."
+        raise StaleError(text, stale)
     items = [file for each in FORMATS for file in FORMATS[each] if each in formats]
     try:
         folder = OutputFolder(session.folder.path / name, [*items, SUMMARY], overwrite=True)

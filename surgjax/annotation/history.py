@@ -9,7 +9,8 @@ Differs: nothing to compare with. It holds values before and after, not pictures
 
 from typing import NamedTuple
 
-from surgjax.annotation.document import EditError, Item
+from surgjax.annotation.document import Item
+from surgjax.annotation.errors import EditError
 from surgjax.annotation.tracker import Mark
 
 LIMIT = 1000  # edits

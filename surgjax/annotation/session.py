@@ -20,7 +20,8 @@ import numpy as np
 
 from surgjax.annotation import document as documents
 from surgjax.annotation import exports
-from surgjax.annotation.document import Document, EditError, Item, Marks, find
+from surgjax.annotation.document import Document, Item, Marks, find
+from surgjax.annotation.errors import EditError
 from surgjax.annotation.folder import AnnotationFolder
 from surgjax.annotation.history import Edit, History
 from surgjax.annotation.masks import LOW_SCORE, merge, shown, timeline_of

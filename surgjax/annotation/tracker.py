@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from surgjax.annotation.document import Document, EditError, Item, Marks
+from surgjax.annotation.document import Document, Item, Marks
+from surgjax.annotation.errors import EditError
 from surgjax.annotation.track_files import ObjectFiles, TrackFiles
 from surgjax.inference.device_tracks import DeviceTracks
 from surgjax.inference.propagation import Part

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from surgjax.annotation.document import EditError
+from surgjax.annotation.errors import EditError
 from tests.annotation import small
 from tests.annotation.small import FRAMES, HEIGHT, WIDTH, finish, open_session, tracked
 
