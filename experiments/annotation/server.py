@@ -161,7 +161,7 @@ class Server:
     async def _export(self, request: web.Request) -> web.Response:
         formats, name, stale = requests.export(requests.read_json(await request.read()))
         job = await self._engine.start(
-            "export", f"export of {name}", lambda: self._session.export(formats, name, stale)
+            "export", "export", lambda: self._session.export(formats, name, stale)
         )
         return web.json_response({"job": job})
 

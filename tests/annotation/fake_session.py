@@ -98,8 +98,8 @@ class FakeSession:
 
     def timeline(self) -> dict:
         with self._lock:
-            objects = {str(i): item.timeline(LOW_SCORE) for i, item in self._objects.items()}
-            return {"revision": self._revision, "objects": objects}
+            each = {str(i): item.timeline(LOW_SCORE) for i, item in self._objects.items()}
+            return {"revision": self._revision, "objects": each}
 
     def frame(self, frame: int) -> np.ndarray:
         return self.video[frame]
@@ -112,11 +112,9 @@ class FakeSession:
                 mask = item.masks.get(frame)
                 if mask is not None:
                     labels[mask] = i
-                states[i] = {
-                    "state": item.state(frame),
-                    "iou": None if mask is None else score(frame),
-                    "present": mask is not None and bool(mask.any()),
-                }
+                iou = None if mask is None else score(frame)
+                present = mask is not None and bool(mask.any())
+                states[i] = {"state": item.state(frame), "iou": iou, "present": present}
         return labels, states
 
     # One thread at a time.
@@ -235,7 +233,7 @@ class FakeSession:
             raise EditError("Nothing to export: no object has a mask.")
         if stale and not allow_stale:
             raise StaleError(f"Masks of object {', '.join(map(str, stale))} are stale.", stale)
-        return self._export(formats, self.output / "exports" / name, stale)
+        return self._export(formats, self.output / name, stale)
 
     def _export(self, formats: list[str], folder: Path, stale: dict):
         folder.mkdir(parents=True, exist_ok=True)
@@ -291,8 +289,8 @@ class FakeSession:
     def _go_back(self, source: deque[_Undo], target: deque[_Undo], what: str) -> int | None:
         if not source:
             raise EditError(f"Nothing to {what}.")
+        entry = source.pop()
         with self._lock:
-            entry = source.pop()
             target.append(_Undo(entry.label, entry.frame, self._snapshot()))
             for i, old in entry.objects.items():
                 if i in self._objects:
