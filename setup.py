@@ -68,7 +68,7 @@ setup(
     ),
     package_data={
         "surgjax": ["assets/*", "text/*.json"],
-        "experiments": ["promptable_sam2/*.json"],
+        "experiments": ["annotation/page/*", "promptable_sam2/*.json"],
         "tfds_builders": ["*/README.md", "*/*.txt", "*/splits/*.txt"],
     },
     install_requires=REQUIRED,

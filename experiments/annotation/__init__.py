@@ -1,0 +1,1 @@
+"""The server of `experiments.annotate`: one page, one session, one thread that computes."""
