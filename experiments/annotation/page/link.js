@@ -52,7 +52,7 @@ export class Link {
       this.#accept(event.session);
     } else if (event.type === "job") {
       state.set({ job: event.job });
-    } else if (event.type === "tracked" && state.follow && !state.playing) {
+    } else if (event.type === "tracked" && state.following && !state.playing) {
       this.#frames.goTo(event.frame);
     } else if (event.type === "done") {
       this.#finish(event);
@@ -125,10 +125,7 @@ export class Link {
     if ("id" in values) {
       values.id ??= state.object;
     }
-    const slow = setTimeout(() => {
-      state.set({ slow: true });
-      state.say(COMPILING, "busy");
-    }, SLOW);
+    const slow = setTimeout(() => state.say(COMPILING, "busy"), SLOW);
     try {
       const { result, session, milliseconds } = await this.#api.edit(edit.op, values);
       this.#accept(session);
@@ -145,17 +142,18 @@ export class Link {
       this.#fail(error);
     } finally {
       clearTimeout(slow);
-      state.set({ slow: false, pending: state.pending.filter((other) => other !== edit) });
+      state.set({ pending: state.pending.filter((other) => other !== edit) });
     }
   }
 
   /** `then` is called once tracking has come to its end, not if it fails or is cancelled. */
-  async track(direction, then = null) {
+  async track(direction, frames, then = null) {
     // Before the request: a short job can be done before its answer is here.
     this.#afterTracking = then;
+    this.#state.set({ following: this.#state.follow });
     this.#state.say("Tracking. Esc stops it; what is done stays.");
     try {
-      await this.#api.track(direction, this.#state.limit);
+      await this.#api.track(direction, frames);
     } catch (error) {
       this.#afterTracking = null;
       this.#fail(error);

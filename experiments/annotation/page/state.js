@@ -24,10 +24,10 @@ export class State {
     this.radius = 8; // of brush and eraser, in pixels of the video
     this.opacity = 0.4;
     this.limit = null; // at most so many frames at a time; null: all
-    this.follow = true; // the picture follows the tracking
+    this.follow = true; // the picture follows the tracking that is begun here
     // What is under way.
     this.pending = []; // edits on their way: {op, frame, ...}
-    this.slow = false; // an edit takes so long that it must be compiling
+    this.following = false; // tracking that was begun here is followed, until the user goes elsewhere
     this.hover = null; // pixel under the pointer
     this.cross = null; // pixel of the cross-hair
     this.corner = null; // the first corner of a box by keyboard
