@@ -107,15 +107,16 @@ class Engine:
         while self._wait():
             with self._changed:
                 call, future = self._waiting.popleft() if self._waiting else (None, None)
-            if call is not None and future is not None:
-                try:
-                    future.set_result(call())
-                except BaseException as error:  # for whoever asked
-                    future.set_exception(error)
-            elif self._job is not None:
-                self._step()
-            else:
-                self._look()
+            try:
+                if call is not None and future is not None:
+                    _answer(call, future)
+                elif self._job is not None:
+                    self._step()
+                else:
+                    self._look()
+            except Exception:  # this thread is the only one there is: it goes on
+                logging.exception("the engine failed")
+                self._job = None
         try:
             self._cancel()
             self._session.close()
@@ -228,3 +229,12 @@ class Engine:
     def _publish_job(self) -> None:
         job = self._job
         self._publish({"type": "job", "job": job and job.shown})
+
+
+def _answer(call: Callable[[], Any], future: Future) -> None:
+    """Makes the call; what it raises is for whoever asked."""
+    if future.set_running_or_notify_cancel():
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)

@@ -18,9 +18,9 @@ _TYPES = {
 }
 
 
-def read_page_file(name: str, folder: Path = FOLDER) -> tuple[bytes, str] | None:
+def read_page_file(name: str) -> tuple[bytes, str] | None:
     """Content and media type of a file of the page; None if there is none of this name."""
-    for path in folder.iterdir():
+    for path in FOLDER.iterdir():
         if path.name == name and path.suffix in _TYPES and path.is_file():
             return path.read_bytes(), _TYPES[path.suffix]
     return None

@@ -1,4 +1,4 @@
-"""Bodies of requests, checked: keys, types and sizes, before the session sees them.
+"""What requests say, checked: keys, types and sizes, before the session sees them.
 
 Path:    JSON of a page -> [requests] -> server
 Axes:    points are x, y.
@@ -216,3 +216,10 @@ def export(body: dict[str, Any]) -> tuple[list[str], str, bool]:
     checks = {"formats": _formats, "name": _export_name, "allow_stale": _flag}
     formats, name, stale = take("export", body, checks, name="export", allow_stale=False)
     return formats, name, stale
+
+
+def jpeg_quality(text: str) -> int:
+    """Of a frame, from the query of its address."""
+    if not re.fullmatch("[0-9]{2,3}", text) or not 10 <= int(text) <= 100:
+        raise _wrong("q", "a JPEG quality from 10 to 100", text)
+    return int(text)

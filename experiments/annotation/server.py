@@ -11,6 +11,7 @@ Differs: nothing here computes. Edits and tracking go to the engine's thread, fr
 
 import asyncio
 import contextlib
+import functools
 import io
 import json
 import logging
@@ -56,16 +57,16 @@ class Server:
             client_max_size=requests.MOST_BYTES, middlewares=[_as_json, guard(token)]
         )
         self.application.on_response_prepare.append(add_headers)
-        get = {"allow_head": False}
+        get = functools.partial(web.get, allow_head=False)
         self.application.add_routes(
             [
-                web.get("/", self._page, **get),
-                web.get("/static/{name}", self._page, **get),
-                web.get("/api/session", self._get_session, **get),
-                web.get("/api/timeline", self._timeline, **get),
-                web.get("/api/frames/{frame:[0-9]{1,9}}.jpg", self._frame, **get),
-                web.get("/api/masks/{frame:[0-9]{1,9}}", self._masks, **get),
-                web.get("/api/events", self._stream, **get),
+                get("/", self._page),
+                get("/static/{name}", self._page),
+                get("/api/session", self._get_session),
+                get("/api/timeline", self._timeline),
+                get("/api/frames/{frame:[0-9]{1,9}}.jpg", self._frame),
+                get("/api/masks/{frame:[0-9]{1,9}}", self._masks),
+                get("/api/events", self._stream),
                 web.post("/api/edit", self._edit),
                 web.post("/api/look", self._look),
                 web.post("/api/track", self._track),
@@ -101,16 +102,14 @@ class Server:
 
     async def _frame(self, request: web.Request) -> web.Response:
         frame = self._frame_of(request)
-        text = request.query.get("q", "92")
-        if not text.isascii() or not text.isdigit() or not 10 <= int(text[:9]) <= 100:
-            raise requests.BadRequest(f"q: a JPEG quality from 10 to 100 expected, {text!r} found.")
-        tag = f"{self._tag}-{frame}-{int(text)}"
+        quality = requests.jpeg_quality(request.query.get("q", "92"))
+        tag = f"{self._tag}-{frame}-{quality}"
         # The token is another with every run, so no run is shown what another one cached.
         headers = {"Cache-Control": "private, max-age=31536000, immutable", "Vary": TOKEN_HEADER}
         if any(match.value == tag for match in request.if_none_match or ()):
             response = web.Response(status=304, headers=headers)
         else:
-            body = await self._read(lambda: _jpeg(self._session.frame(frame), int(text)))
+            body = await self._read(lambda: _jpeg(self._session.frame(frame), quality))
             response = web.Response(body=body, content_type="image/jpeg", headers=headers)
         response.etag = tag
         return response
@@ -128,7 +127,7 @@ class Server:
         # Before the masks: a change in between then leaves them looking old, never too new.
         revision = self._session.describe()["revision"]
         labels, objects = self._session.masks(frame)
-        packed = zlib.compress(np.ascontiguousarray(labels, np.uint8), level=1)
+        packed = zlib.compress(np.ascontiguousarray(labels, np.uint8).data, level=1)
         return packed, json.dumps(objects, separators=(",", ":")), str(revision)
 
     async def _edit(self, request: web.Request) -> web.Response:

@@ -34,17 +34,18 @@ def listen(port: int | None) -> socket.socket:
     if port is not None and not 1 <= port <= 65535:
         raise ValueError(f"--port={port}: a port from 1 to 65535 expected.")
     try:
-        return _bound(port or DEFAULT_PORT)
+        return bound(port or DEFAULT_PORT)
     except OSError as error:
         if port is not None:
             reason = (error.strerror or str(error)).lower()
             raise OSError(f"--port={port}: {reason}; leave --port out for a free one.") from None
         if error.errno != errno.EADDRINUSE:
             raise
-    return _bound(0)
+    return bound(0)
 
 
-def _bound(port: int) -> socket.socket:
+def bound(port: int) -> socket.socket:
+    """A listening socket on this machine alone; port 0 is any that is free."""
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -24,6 +24,7 @@ from tests.annotation.fake_object import FakeObject, runs, score
 from tests.annotation.fake_video import FakeVideo
 
 LOW_SCORE = 0.6
+_MODEL = {"name": "fake", "image_size": 256, "precision": "fp32", "memory": "recent"}
 
 
 class Step(NamedTuple):
@@ -49,8 +50,7 @@ def _alone(method: Callable) -> Callable:
             raise AssertionError(f"{method.__name__} while another call is at work")
         try:
             self.calls.append(method.__name__)
-            with self._lock:
-                return method(self, *args, **kwargs)
+            return method(self, *args, **kwargs)
         finally:
             self._alone.release()
 
@@ -86,12 +86,7 @@ class FakeSession:
         with self._lock:
             return {
                 "video": {"name": "fake.mp4", "path": "/videos/fake.mp4", **size, "fps": 25.0},
-                "model": {
-                    "name": "fake",
-                    "image_size": 256,
-                    "precision": "fp32",
-                    "memory": "recent",
-                },
+                "model": dict(_MODEL),
                 "output": str(self.output),
                 "revision": self._revision,
                 "objects": [item.describe() for item in self._objects.values()],
@@ -216,16 +211,14 @@ class FakeSession:
         ways = {"forward": (1,), "back": (-1,), "both": (1, -1)}[direction]
         plans: list[tuple[int, int]] = []
         for way in ways:
-            todo = {f for item in self._objects.values() for f in self._todo(item, way)}
+            each = [item.todo(way, self.video.num_frames) for item in self._objects.values()]
+            todo = set().union(*each)
             if direction == "both" and way < 0:  # an untracked object has its anchor by then
                 todo -= {item.anchor for item in self._objects.values() if item.fresh is None}
             plans += [(way, f) for f in sorted(todo, reverse=way < 0)[:frames]]
         if not plans:
             raise EditError("Nothing to track: no object has a prompt, or all is up to date.")
         return self._track(plans)
-
-    def _todo(self, item: FakeObject, way: int) -> range:
-        return item.todo(way, self.video.num_frames)
 
     def _track(self, plans: list[tuple[int, int]]) -> Iterator[Step]:
         for done, (way, frame) in enumerate(plans, 1):
@@ -235,10 +228,11 @@ class FakeSession:
     @_alone
     def _track_frame(self, way: int, frame: int) -> None:
         time.sleep(self.delay)
-        for item in self._objects.values():
-            if frame in self._todo(item, way)[:1]:
-                item.track_to(frame, way, self.video)
-        self._revision += 1
+        with self._lock:
+            for item in self._objects.values():
+                if frame in item.todo(way, self.video.num_frames)[:1]:
+                    item.track_to(frame, way, self.video)
+            self._revision += 1
 
     def export(self, formats: list[str], name: str = "export", allow_stale: bool = False):
         stale = {i: item.timeline(LOW_SCORE)["stale"] for i, item in self._objects.items()}
@@ -294,20 +288,21 @@ class FakeSession:
 
     @contextlib.contextmanager
     def _change(self, label: str, frame: int | None) -> Iterator[None]:
-        self._undo.append(_Undo(label, frame, self._snapshot()))
-        self._redo.clear()
-        yield
-        self._revision += 1
+        with self._lock:
+            self._undo.append(_Undo(label, frame, self._snapshot()))
+            self._redo.clear()
+            yield
+            self._revision += 1
 
     def _go_back(self, source: list[_Undo], target: list[_Undo], what: str) -> int | None:
         if not source:
             raise EditError(f"Nothing to {what}.")
-        entry = source.pop()
-        target.append(_Undo(entry.label, entry.frame, self._snapshot()))
-        for i, old in entry.objects.items():
-            now = self._objects.get(i)
-            if now is not None:
-                old.gone_back(now, entry.frame)
-        self._objects = entry.objects
-        self._revision += 1
+        with self._lock:
+            entry = source.pop()
+            target.append(_Undo(entry.label, entry.frame, self._snapshot()))
+            for i, old in entry.objects.items():
+                if i in self._objects:
+                    old.gone_back(self._objects[i], entry.frame)
+            self._objects = entry.objects
+            self._revision += 1
         return entry.frame
