@@ -24,44 +24,33 @@ export class Picture {
   }
 
   #followSize() {
-    const measure = (width, height) => {
-      this.#canvas.width = width;
-      this.#canvas.height = height;
-      this.view.resize(width, height, window.devicePixelRatio);
-      this.state.set({ view: this.state.view + 1 });
-      this.#draw(); // a canvas with a new size is empty: not one refresh without a picture
-    };
-    const byRatio = () => {
-      const box = this.#canvas.getBoundingClientRect();
-      const ratio = window.devicePixelRatio;
-      measure(
-        Math.round(box.right * ratio) - Math.round(box.left * ratio),
-        Math.round(box.bottom * ratio) - Math.round(box.top * ratio),
-      );
-    };
-    const observer = new ResizeObserver(([entry]) => {
-      const [size] = entry.devicePixelContentBoxSize ?? [];
-      if (size) {
-        measure(size.inlineSize, size.blockSize);
-      } else {
-        byRatio(); // Safari
-      }
-    });
-    try {
-      observer.observe(this.#canvas, { box: "device-pixel-content-box" });
-    } catch {
-      observer.observe(this.#canvas);
-    }
+    const observer = new ResizeObserver(() => this.#measure());
+    observer.observe(this.#canvas);
     // A window that moves to another screen may keep its size in CSS pixels.
     const watchRatio = () => {
       const query = matchMedia(`(resolution: ${window.devicePixelRatio}dppx)`);
       query.addEventListener("change", () => {
-        byRatio();
+        this.#measure();
         watchRatio();
       }, { once: true });
     };
     watchRatio();
-    byRatio();
+    this.#measure();
+  }
+
+  /** One stored pixel for each of the device, whose browser puts the edges of boxes between them. */
+  #measure() {
+    const box = this.#canvas.getBoundingClientRect();
+    const ratio = window.devicePixelRatio;
+    const width = Math.round(box.right * ratio) - Math.round(box.left * ratio);
+    const height = Math.round(box.bottom * ratio) - Math.round(box.top * ratio);
+    if (width > 0 && height > 0) {
+      this.#canvas.width = width;
+      this.#canvas.height = height;
+      this.view.resize(width, height, ratio);
+      this.state.set({ view: this.state.view + 1 });
+      this.#draw(); // a canvas with a new size is empty: not one refresh without a picture
+    }
   }
 
   #ask() {
@@ -106,10 +95,10 @@ export class Picture {
     for (const object of state.session.objects) {
       const path = this.#layer.outlines.get(object.id);
       if (path) {
-        const width = object.id === state.object ? 2 : 1.25;
+        const width = object.id === state.object ? 2.25 : 1.5;
         const stale = isStale(state.shown.objects[object.id]);
         context.lineWidth = (width + 1.5) / view.scale;
-        context.strokeStyle = stale ? "rgba(0, 0, 0, 0.25)" : "rgba(0, 0, 0, 0.5)";
+        context.strokeStyle = stale ? "rgba(0, 0, 0, 0.2)" : "rgba(0, 0, 0, 0.4)";
         context.stroke(path);
         context.lineWidth = width / view.scale;
         context.strokeStyle = object.colour;

@@ -200,13 +200,13 @@ function describe({ op, values }, state) {
   const object = state.objectById(values.id ?? state.object);
   const name = object ? nameOf(object) : "";
   return {
-    add_object: `Added ${name}. Click on it in the picture`,
+    add_object: `Added ${name}; click on it in the picture`,
     rename_object: `Renamed to ${name}`,
-    remove_object: "Removed. U takes it back",
-    add_point: `${name}: ${values.label === 1 ? "point on it" : "point off it"}`,
-    set_box: `${name}: box`,
-    paint: `${name}: ${values.erase ? "erased" : "painted"}`,
-    clear_prompts: `${name}: prompts of this frame taken back`,
+    remove_object: "Removed; Undo brings it back",
+    add_point: `Point ${values.label === 1 ? "on" : "off"} ${name}`,
+    set_box: `Box around ${name}`,
+    paint: `${values.erase ? "Erased from" : "Painted"} ${name}`,
+    clear_prompts: `Took back the prompts of ${name} on this frame`,
     undo: "Undone",
     redo: "Redone",
   }[op];

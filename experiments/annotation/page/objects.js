@@ -2,6 +2,12 @@
 
 import { nameOf } from "./state.js";
 
+const MEANING = {
+  stale: "Something was corrected since; tracking renews this mask.",
+  provisional: "The answer to a prompt that tracking has not reached yet.",
+  low: "The model is not sure of this mask.",
+};
+
 export class ObjectList {
   #rows = new Map(); // id -> elements
 
@@ -84,6 +90,7 @@ export class ObjectList {
     const { text, kind } = describeAnswer(object, state);
     row.answer.textContent = text;
     row.answer.dataset.kind = kind;
+    row.answer.title = MEANING[kind] ?? "";
     label(row.show, `${hidden ? "Show" : "Hide"} ${name}`);
     row.show.setAttribute("aria-pressed", !hidden);
     label(row.rename, `Rename ${name}`, "F2");
@@ -139,17 +146,20 @@ function describeAnswer(object, state) {
   if (!answer || answer.state === "none") {
     return { text: "Not tracked here", kind: "none" };
   }
-  const seen = answer.present ? `Score ${answer.iou.toFixed(2)}` : "Not in view";
+  const score = answer.present && answer.iou !== null ? ` ${answer.iou.toFixed(2)}` : "";
   if (answer.state === "stale") {
-    return { text: `Out of date · ${seen}`, kind: "stale" };
+    return { text: `Out of date${score}`, kind: "stale" };
   }
   if (answer.state === "provisional") {
-    return { text: `Provisional · ${seen}`, kind: "stale" };
+    return { text: `Preview${score}`, kind: "provisional" };
   }
-  if (answer.present && answer.iou < state.session.low_score) {
-    return { text: `Low score ${answer.iou.toFixed(2)}`, kind: "low" };
+  if (!answer.present) {
+    return { text: "Not in view", kind: "fresh" };
   }
-  return { text: seen, kind: "fresh" };
+  if (score && answer.iou < state.session.low_score) {
+    return { text: `Low score${score}`, kind: "low" };
+  }
+  return { text: `Score${score}`, kind: "fresh" };
 }
 
 /** Black or white, whichever is read better on a colour (WCAG 2). */

@@ -53,7 +53,7 @@ export class State {
   }
 
   say(text, kind = "info") {
-    this.set({ message: { kind, text } });
+    this.set({ message: { kind, text: text.charAt(0).toUpperCase() + text.slice(1) } });
   }
 
   get frames() {

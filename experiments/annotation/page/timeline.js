@@ -167,11 +167,15 @@ export class Timeline {
     for (const [first, last] of runs) {
       const middle = (this.#x(first) + this.#x(last + 1)) / 2;
       if (middle >= reached) {
-        reached = middle + 8;
+        reached = middle + 10;
         rows.beginPath();
-        rows.moveTo(middle - 4, top + 1);
-        rows.lineTo(middle + 4, top + 1);
-        rows.lineTo(middle, top + 7);
+        rows.moveTo(middle - 5, top + 1);
+        rows.lineTo(middle + 5, top + 1);
+        rows.lineTo(middle, top + 8);
+        rows.closePath();
+        rows.lineWidth = 2;
+        rows.strokeStyle = "#000000";
+        rows.stroke();
         rows.fill();
       }
     }
