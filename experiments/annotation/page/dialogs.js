@@ -1,0 +1,142 @@
+// Dialogs: the help, the question before an object is removed, and the export.
+
+import { describeRuns, countFrames } from "./runs.js";
+import { nameOf } from "./state.js";
+
+export function fillHelp(table, body) {
+  const groups = new Map();
+  for (const { group, keys, text } of table) {
+    if (!groups.has(group)) {
+      const section = document.createElement("section");
+      const heading = document.createElement("h3");
+      heading.textContent = group;
+      const list = document.createElement("dl");
+      section.append(heading, list);
+      body.append(section);
+      groups.set(group, list);
+    }
+    const term = document.createElement("dt");
+    keysShown(keys).forEach((key) => {
+      const sign = document.createElement("kbd");
+      sign.textContent = key;
+      term.append(sign, " ");
+    });
+    const meaning = document.createElement("dd");
+    meaning.textContent = text;
+    groups.get(group).append(term, meaning);
+  }
+}
+
+function keysShown(keys) {
+  if (keys[0] === "1") {
+    return ["1", "…", "9", "0"];
+  }
+  return keys.length === 4 ? [keys.map((key) => key.replace("Shift+", "")).join(" ")].map(
+    (letters) => (keys[0].startsWith("Shift+") ? `Shift+${letters}` : letters)) : keys;
+}
+
+/** Closes by its Close button, Esc, or a click beside it. */
+function closable(dialog) {
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog || event.target.closest("[data-close]")) {
+      dialog.close();
+    }
+  });
+}
+
+export class Dialogs {
+  #removing = null;
+
+  constructor(state, link, elements) {
+    this.state = state;
+    this.link = link;
+    this.elements = elements; // {help, remove, export}
+    Object.values(elements).forEach(closable);
+    elements.remove.querySelector("form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      elements.remove.close();
+      link.edit("remove_object", { id: this.#removing });
+    });
+    elements.export.querySelector("form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#export();
+    });
+    elements.export.addEventListener("change", () => this.#check());
+    elements.export.addEventListener("input", () => this.#check());
+    link.onExportRefused = (stale) => this.openExport(stale);
+  }
+
+  openHelp() {
+    this.elements.help.showModal();
+  }
+
+  askToRemove(id) {
+    const object = this.state.objectById(id);
+    if (object) {
+      const dialog = this.elements.remove;
+      const frames = object.prompts.length;
+      this.#removing = id;
+      dialog.querySelector("h2").textContent = `Remove ${nameOf(object)}?`;
+      dialog.querySelector("p").textContent =
+        `Its prompts on ${frames} frame${frames === 1 ? "" : "s"} and all its masks go. `
+        + "Undo brings it back.";
+      dialog.showModal();
+    }
+  }
+
+  /** `stale`: {id: runs} as the server refused it; otherwise what the timeline knows. */
+  openExport(stale = this.#staleNow()) {
+    const dialog = this.elements.export;
+    const list = dialog.querySelector("#stale-list");
+    list.replaceChildren(...Object.entries(stale).map(([id, runs]) => {
+      const item = document.createElement("li");
+      const object = this.state.objectById(Number(id));
+      item.textContent = `${object ? nameOf(object) : id}: ${describeRuns(runs)}`;
+      return item;
+    }));
+    dialog.querySelector("#stale").hidden = list.children.length === 0;
+    dialog.querySelector("#export-folder").textContent = `${this.state.session.output}/exports/`;
+    this.#check();
+    if (!dialog.open) {
+      dialog.showModal();
+    }
+  }
+
+  #staleNow() {
+    const objects = Object.entries(this.state.timeline?.objects ?? {});
+    return Object.fromEntries(
+      objects.filter(([, { stale }]) => countFrames(stale) > 0).map(([id, { stale }]) => [id, stale]),
+    );
+  }
+
+  #chosen() {
+    const form = this.elements.export.querySelector("form");
+    const data = new FormData(form);
+    return {
+      formats: data.getAll("format"),
+      name: String(data.get("name")).trim(),
+      trackFirst: data.get("stale") === "track" && !form.querySelector("#stale").hidden,
+    };
+  }
+
+  #check() {
+    const { formats, name } = this.#chosen();
+    // The rule of the server: the name of a folder, not a way out of it.
+    const goodName = /^[\p{L}\p{N}_][\p{L}\p{N}_ .-]{0,79}$/u.test(name);
+    const wrong = formats.length === 0 ? "Choose at least one format."
+      : goodName ? "" : "The name: letters, digits, spaces and _ - . only, and not a dot first.";
+    this.elements.export.querySelector("#export-error").textContent = wrong;
+    this.elements.export.querySelector("[type=submit]").disabled = wrong !== "";
+  }
+
+  #export() {
+    const { formats, name, trackFirst } = this.#chosen();
+    this.elements.export.close();
+    if (trackFirst) {
+      this.link.track("both", null, () => this.link.export(formats, name, false));
+    } else {
+      const knows = !this.elements.export.querySelector("#stale").hidden;
+      this.link.export(formats, name, knows);
+    }
+  }
+}
