@@ -15,7 +15,7 @@ import json
 import re
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -171,7 +171,7 @@ class CocoFile:
                 "track_id": int(object_id),
                 "segmentation": {
                     "size": list(code["size"]),
-                    "counts": str(code["counts"], "ascii"),
+                    "counts": cast(bytes, code["counts"]).decode("ascii"),
                 },
                 "area": int(coco_mask.area(code)),
                 "bbox": [float(v) for v in coco_mask.toBbox(code)],
