@@ -61,7 +61,7 @@ class AnnotationFolder:
             )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = self._locked()
+            self._lock: int | None = self._locked()
             if not known:
                 self._write_session({"objects": []})
         except OSError as error:
@@ -84,7 +84,10 @@ class AnnotationFolder:
         return handle
 
     def close(self) -> None:
-        os.close(self._lock)
+        """Frees the folder for another process; the system does so too, however this one ends."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     # ---- what was said -------------------------------------------------------------------------
 

@@ -33,4 +33,4 @@ def paint(mask: np.ndarray, stroke: np.ndarray, radius: float, erase: bool = Fal
 
 def _span(a: float, b: float, radius: float, size: int) -> slice:
     low, high = int(np.floor(min(a, b) - radius)), int(np.ceil(max(a, b) + radius)) + 1
-    return slice(max(low, 0), max(min(high, size), 0))
+    return slice(*np.clip([low, high], 0, size).tolist())

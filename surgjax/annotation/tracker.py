@@ -93,9 +93,13 @@ class Tracker:
                 self._answer_anchor(item, frame)
                 files.fresh = None
         for frame in files.answers.frames().tolist():
-            if frame not in item.marks:
+            if frame not in item.marks:  # a kill came between the answer and the document
+                was_correction = bool(files.found.key(frame))
                 self._drop_answer(files, frame)
-                files.fresh = None
+                if was_correction:
+                    self._shrink(files, item, frame, inside=True)
+                else:
+                    files.fresh = None
         first = item.anchors[0] if item.marks else None
         if first is None or files.fresh is None or not files.fresh[0] <= first <= files.fresh[1]:
             files.fresh = None if first is None else (first, first)
