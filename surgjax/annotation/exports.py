@@ -32,7 +32,7 @@ from surgjax.viz.result_pictures import ResultPictures
 FORMATS = {"masks": ["masks"], "coco": ["coco.json"], "overlay": ["overlay.mp4", "sheet.png"]}
 SUMMARY = "export.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
-_TAKEN = re.compile(r"prompts\.json|session\.json|painted|lock|tracks-.*")
+_TAKEN = re.compile(r"prompts\.json|session\.json|history\.jsonl|painted|lock|tracks-.*")
 
 
 def _spelt(runs: list[list[int]]) -> str:

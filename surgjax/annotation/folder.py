@@ -15,6 +15,7 @@ import io
 import json
 import os
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -187,9 +188,9 @@ class AnnotationFolder:
         with Image.open(self.path / name) as image:
             return np.array(image) != 0
 
-    def drop_masks(self, document: Document) -> None:
-        """Deletes painted masks that nothing refers to any more."""
-        used = {marks.mask for item in document for marks in item.marks.values()}
+    def drop_masks(self, items: Iterable[Item]) -> None:
+        """Deletes painted masks that none of these refers to."""
+        used = {marks.mask for item in items for marks in item.marks.values()}
         for path in (self.path / MASKS).glob("*.png"):
             if f"{MASKS}/{path.name}" not in used:
                 path.unlink()

@@ -1,18 +1,25 @@
-"""What can be undone, and done again.
+"""What can be undone, and done again; it outlives the process.
 
 Path:    session -> [history] -> session
 Errors:  EditError where nothing is left.
 Source:  ours.
 Differs: nothing to compare with. It holds values before and after, not pictures: a thousand edits
-         take as much room as what was said in them.
+         take as much room as what was said in them. On disk it is a journal, one line for each
+         edit, undo or redo: a kill costs the last line at most.
 """
 
-from typing import NamedTuple
+import json
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from surgjax.annotation.document import Item
+from surgjax.annotation.document import Document, Item, Marks
 from surgjax.annotation.errors import EditError
 from surgjax.annotation.tracker import Mark
+from surgjax.inference.mask_writer import write_file
 
+FILE = "history.jsonl"
 LIMIT = 1000  # edits
 
 
@@ -30,9 +37,20 @@ class Edit(NamedTuple):
 class History:
     """Edits in order, and a place among them."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path, document: Document):
+        """What `path` holds, if it leads to this document: it may have been edited by hand."""
+        self._path = path
         self._done: list[Edit] = []
         self._undone: list[Edit] = []
+        try:
+            self._read()
+            fits = self._leads_to(document)
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            logging.warning("%s cannot be read (%s): edits before now are final", path, error)
+            fits = False
+        if not fits:
+            self._done, self._undone = [], []
+        self._rewrite()
 
     @property
     def undo_label(self) -> str | None:
@@ -42,21 +60,106 @@ class History:
     def redo_label(self) -> str | None:
         return self._undone[-1].label if self._undone else None
 
+    @property
+    def items(self) -> Iterable[Item]:
+        """All that may come back."""
+        edits = (*self._done, *self._undone)
+        return [item for e in edits for item in (e.before, e.after) if item is not None]
+
     def add(self, edit: Edit) -> None:
         self._done = [*self._done[-LIMIT + 1 :], edit]
         self._undone = []
+        self._write([_as_json(edit)])
 
     def undo(self) -> Edit:
         if not self._done:
             raise EditError("There is nothing to undo.")
         self._undone.append(self._done.pop())
+        self._write(["undo"])
         return self._undone[-1]
 
     def redo(self) -> Edit:
         if not self._undone:
             raise EditError("There is nothing to do again.")
         self._done.append(self._undone.pop())
+        self._write(["redo"])
         return self._done[-1]
 
     def clear(self) -> None:
         self._done, self._undone = [], []
+        self._rewrite()
+
+    # ---- the journal ---------------------------------------------------------------------------
+
+    def _write(self, lines: list[Any]) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+    def _rewrite(self) -> None:
+        lines = [_as_json(edit) for edit in (*self._done, *self._undone[::-1])]
+        lines += ["undo"] * len(self._undone)
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        write_file(self._path, text.encode())
+
+    def _read(self) -> None:
+        text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
+        for line in text.splitlines(keepends=True):
+            if not line.endswith("\n"):  # a kill came while it was written
+                return
+            said = json.loads(line)
+            if said == "undo":
+                self._undone.append(self._done.pop())
+            elif said == "redo":
+                self._done.append(self._undone.pop())
+            else:
+                self._done, self._undone = [*self._done, _from_json(said)], []
+
+    def _leads_to(self, document: Document) -> bool:
+        """Whether the objects are what the edits that count have made of them."""
+        there = {item.object_id: item for item in document}
+        seen: dict[int, Item | None] = {}
+        for edit in self._done:
+            seen[_id_of(edit)] = edit.after
+        for edit in self._undone:  # the last one undone comes last
+            seen[_id_of(edit)] = edit.before
+        return all(there.get(object_id) == item for object_id, item in seen.items())
+
+
+def _id_of(edit: Edit) -> int:
+    item = edit.after or edit.before
+    assert item is not None
+    return item.object_id
+
+
+def _as_json(edit: Edit) -> dict[str, Any]:
+    items = {"before": edit.before, "after": edit.after}
+    return edit._asdict() | {name: item and _item_as_json(item) for name, item in items.items()}
+
+
+def _from_json(said: dict[str, Any]) -> Edit:
+    before, after = (None if said[n] is None else _item(said[n]) for n in ("before", "after"))
+    mark = None
+    if said["mark"] is not None:
+        fresh, writes, tracks = said["mark"]
+        mark = Mark(None if fresh is None else (fresh[0], fresh[1]), writes, tracks)
+    return Edit(said["label"], before, after, said["place"], said["frame"], mark)
+
+
+def _item_as_json(item: Item) -> dict[str, Any]:
+    marks = [each.entry(frame) for frame, each in item.marks.items()]
+    return {"id": item.object_id, "name": item.name, "marks": marks}
+
+
+def _item(said: dict[str, Any]) -> Item:
+    marks = {}
+    for entry in said["marks"]:
+        points = tuple((p[0], p[1]) for p in entry.get("points", ()))
+        box = entry.get("box")
+        marks[entry["frame"]] = Marks(
+            points,
+            tuple(entry.get("labels", ())),
+            None if box is None else tuple(box),
+            entry.get("mask"),
+            entry.get("correction", False),
+        )
+    return Item(said["id"], said["name"], marks)

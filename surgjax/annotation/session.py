@@ -23,6 +23,7 @@ from surgjax.annotation import exports
 from surgjax.annotation.document import Document, Item, Marks, find
 from surgjax.annotation.errors import EditError
 from surgjax.annotation.folder import AnnotationFolder
+from surgjax.annotation.history import FILE as HISTORY
 from surgjax.annotation.history import Edit, History
 from surgjax.annotation.masks import LOW_SCORE, merge, shown, timeline_of
 from surgjax.annotation.painting import paint
@@ -49,7 +50,6 @@ class AnnotationSession:
         self.folder, self.predictor = folder, predictor
         self._viewer = viewer  # frames to look at are read apart from those that are tracked
         self.revision = 0
-        self.history = History()
         stream = predictor.programs.stream
         self.model = {
             "name": predictor.config.name,
@@ -70,13 +70,15 @@ class AnnotationSession:
             "fps": viewer.fps,
         }
         self.document: Document = folder.load()
-        folder.drop_masks(self.document)
+        self.history = History(folder.path / HISTORY, self.document)
+        known = [*self.document, *self.history.items]
+        folder.drop_masks(known)
         state = predictor.init_state(str(video))
         files = TrackFiles(folder.tracks(settings), len(viewer), record_shapes(predictor))
-        files.keep_only({item.object_id for item in self.document})
+        files.keep_only({item.object_id for item in known})
         self.files = files
         self.tracker = Tracker(predictor, state, files, folder.read_mask)
-        self._used = {item.object_id for item in self.document}
+        self._used = {item.object_id for item in known}
 
     @classmethod
     def open(

@@ -98,14 +98,14 @@ class ObjectFiles:
             RecordFile(folder / f"{part}.bin", num_frames, shapes) for part in PARTS
         )
         path = folder / "fresh.index"
-        if not path.exists() or path.stat().st_size != 16:
-            path.write_bytes(np.full(2, -1, "<i8").tobytes())
-        self._fresh = np.memmap(path, "<i8", "r+", shape=(2,))
+        if not path.exists() or path.stat().st_size != 24:
+            path.write_bytes(np.array([-1, -1, 0], "<i8").tobytes())
+        self._fresh = np.memmap(path, "<i8", "r+", shape=(3,))
 
     @property
     def fresh(self) -> tuple[int, int] | None:
         """The first and last frame whose masks are up to date, None where there is none."""
-        low, high = (int(v) for v in self._fresh)
+        low, high = (int(v) for v in self._fresh[:2])
         return None if low < 0 else (low, high)
 
     @fresh.setter
@@ -113,7 +113,7 @@ class ObjectFiles:
         # Shrinking first: a kill between the two writes must not leave a frame in it by mistake.
         low, high = (-1, -1) if value is None else value
         if low < 0:
-            self._fresh[:] = low, high
+            self._fresh[:2] = low, high
             return
         old = self.fresh
         if old is None or low > old[1] or high < old[0]:
@@ -124,12 +124,14 @@ class ObjectFiles:
         self._fresh[1] = high
         self._fresh[0] = low
 
-    def shown(self, frame: int) -> tuple[RecordFile, int] | None:
-        """Where the mask of a frame lies: an answer to a prompt goes before what was tracked."""
-        for part in (self.answers, self.tracked):
-            if part.key(frame):
-                return part, frame
-        return None
+    @property
+    def writes(self) -> int:
+        """How often masks were written over that an undo could have brought back."""
+        return int(self._fresh[2])
+
+    @writes.setter
+    def writes(self, value: int) -> None:
+        self._fresh[2] = value
 
     def close(self) -> None:
         for part in (self.tracked, self.answers, self.found):

@@ -47,6 +47,7 @@ class Mark(NamedTuple):
 
     fresh: Interval
     writes: int
+    tracks: str  # whose masks: those of another model are other masks
 
 
 def record_shapes(predictor: VideoPredictor) -> dict[str, tuple[tuple, np.dtype]]:
@@ -73,7 +74,6 @@ class Tracker:
         self.predictor, self.state, self.files = predictor, state, files
         self._read_mask = read_mask
         self._features: OrderedDict[int, ImageFeatures] = OrderedDict()
-        self._writes: dict[int, int] = {}  # by object: how often masks were written over
         state.store = files
 
     # ---- objects and prompts -------------------------------------------------------------------
@@ -106,10 +106,7 @@ class Tracker:
 
     def mark(self, obj_id: int) -> Mark:
         files, _ = self._object(obj_id)
-        return Mark(files.fresh, self._writes.get(obj_id, 0))
-
-    def _wrote_over(self, obj_id: int) -> None:
-        self._writes[obj_id] = self._writes.get(obj_id, 0) + 1
+        return Mark(files.fresh, files.writes, self.files.folder.name)
 
     def was_tracked(self, obj_id: int) -> bool:
         """Whether a propagation has ever come to a frame of the object."""
@@ -149,8 +146,8 @@ class Tracker:
                 self._change_correction(files, track, after, frame)
         turned = [f for f in starts if f in old and f in after.marks]
         if any(old[f].is_correction != after.marks[f].is_correction for f in turned):
-            self._wrote_over(after.object_id)  # the answer of one kind gave way to the other's
-        if back_to is not None and back_to.writes == self._writes.get(after.object_id, 0):
+            files.writes += 1  # the answer of one kind gave way to the other's
+        if back_to is not None and back_to[1:] == self.mark(after.object_id)[1:]:
             files.fresh = back_to.fresh
 
     def _change_correction(
@@ -164,7 +161,7 @@ class Tracker:
             track.corrections[frame] = self._prompt(item.object_id, frame, marks)
             self._answer_correction(files, item, frame)
             if not exact:
-                self._wrote_over(item.object_id)
+                files.writes += 1
 
     def _forget(self, files: ObjectFiles, track: ObjectTrack, frame: int) -> None:
         """Takes an answer back; what had been tracked under it is seen again."""
@@ -306,10 +303,11 @@ class Tracker:
         parts = {}
         for item in items:
             track = self.state.objects[item.object_id]
-            low, high = self.files.object(item.object_id).fresh or (0, 0)
+            files = self.files.object(item.object_id)
+            low, high = files.fresh or (0, 0)
+            files.writes += 1
             origin = self._origin(track, way)
             parts[item.object_id] = Part(track, high + 1 if way > 0 else low - 1, origin)
-            self._wrote_over(item.object_id)
         # A state with the objects of this pass alone: others may be ahead, and stay as they are.
         objects = {o: part.track for o, part in parts.items()}
         state = dataclasses.replace(self.state, objects=objects, upcoming=None)

@@ -300,3 +300,45 @@ def test_many_clicks_keep_no_more_than_was_said(session):
         session.add_point(one, k % 3, 10 + k, 20, 1)
         session.undo()
     assert len(session.tracker._features) == 3 and not marks(session)
+
+
+def test_undo_goes_on_after_a_restart(session, predictor, video, tmp_path):
+    one = session.set_box(None, 5, [5, 5, 30, 40])
+    finish(session.track("both"))
+    before = pictures(session)
+    session.add_point(one, 14, 40, 10, 0)
+    session.paint(one, 12, [[40, 20]], 6, False)
+    session.add_point(None, 2, 60, 30, 1)
+    session.remove_object(one)
+    session.undo()
+    wanted = session.describe()
+    session.folder.close()  # killed
+    path = tmp_path / "out" / "history.jsonl"
+    path.write_text(path.read_text() + '{"label": "add po')  # while a line was written
+    again = open_session(predictor, video, tmp_path / "out")
+    described = again.describe()
+    assert (described["undo"], described["redo"]) == (wanted["undo"], wanted["redo"])
+    assert described["objects"] == wanted["objects"]
+    again.redo()
+    assert [o["id"] for o in again.describe()["objects"]] == [2]
+    for _ in range(4):
+        again.undo()
+    assert line(again)["fresh"] == [0, 19] and np.array_equal(pictures(again), before)
+    again.undo()
+    assert not again.document and again.describe()["undo"] is None
+    for _ in range(4):
+        again.redo()
+    assert again.describe()["objects"] == wanted["objects"]
+    again.close()
+
+
+@pytest.mark.parametrize("spoil", ["prompts", "history"])
+def test_a_history_that_does_not_fit_is_left(session, predictor, video, tmp_path, spoil, caplog):
+    session.set_box(None, 5, [5, 5, 30, 40])
+    session.close()
+    path = tmp_path / "out" / ("prompts.json" if spoil == "prompts" else "history.jsonl")
+    path.write_text(path.read_text().replace("30", "31") if spoil == "prompts" else '["undo"\n')
+    again = open_session(predictor, video, tmp_path / "out")
+    assert again.describe()["undo"] is None and len(marks(again)) == 1
+    assert (spoil == "history") == ("history.jsonl cannot be read" in caplog.text)
+    again.close()

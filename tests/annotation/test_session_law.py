@@ -136,7 +136,7 @@ def test_whatever_is_done_it_equals_track(predictor, video, tmp_path, seed):
             assert refused < 1000
         if draw.random() < 0.05:  # the server is started again
             before, states = shown(session), [session.masks(t)[1] for t in range(FRAMES)]
-            described = {**session.describe(), "revision": 0, "undo": None, "redo": None}
+            described = {**session.describe(), "revision": 0}
             session.close()
             session = open_session(predictor, video, tmp_path / "out")
             assert {**session.describe(), "revision": 0} == described

@@ -101,12 +101,12 @@ def test_no_moment_of_a_change_claims_more_than_old_or_new(tmp_path, monkeypatch
         def __init__(self, inner):
             self.inner = inner
 
-        def __iter__(self):
-            return iter(self.inner)
+        def __getitem__(self, key):
+            return self.inner[key]
 
         def __setitem__(self, key, value):
             self.inner[key] = value
-            low, high = (int(v) for v in self.inner)
+            low, high = (int(v) for v in self.inner[:2])
             seen.append(set() if low < 0 else set(range(low, high + 1)))
 
     files._fresh = Watched(files._fresh)
