@@ -45,8 +45,7 @@ class Engine:
         self._is_closing = False
         self._last_news = self._last_state = 0.0
         self._changed = threading.Condition()
-        # A daemon: a second Ctrl-C does not wait for a program that is being compiled.
-        self._thread = threading.Thread(target=self._run, name="annotation engine", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="annotation engine")
         self._thread.start()
 
     # From the event loop.
@@ -117,13 +116,13 @@ class Engine:
             except Exception:  # this thread is the only one there is: it goes on
                 logging.exception("the engine failed")
                 self._job = None
-        try:
-            self._cancel()
-            self._session.close()
-        except Exception:
-            logging.exception("closing the session failed")
+        for call in (self._cancel, self._session.close):
+            try:
+                call()
+            except Exception:
+                logging.exception("the session could not be ended well")
         for _, future in self._waiting:
-            future.set_exception(Busy(STOPPING))
+            _answer(_refuse, future)
 
     def _wait(self) -> bool:
         """Until there is something to do; False when the server stops."""
@@ -238,3 +237,7 @@ def _answer(call: Callable[[], Any], future: Future) -> None:
             future.set_result(call())
         except BaseException as error:
             future.set_exception(error)
+
+
+def _refuse() -> None:
+    raise Busy(STOPPING)

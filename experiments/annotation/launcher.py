@@ -27,7 +27,6 @@ from surgjax.inference.frames import open_video
 from surgjax.inference.prompt_file import read_prompts
 from surgjax.memory.registry import options_for, stated
 
-PROMPTS_FILE = "prompts.json"  # in the output folder, as soon as something has been prompted
 _say = functools.partial(print, flush=True)  # the address is needed at once, also through a pipe
 
 
@@ -62,17 +61,22 @@ class AnnotateOptions:
         return TrackOptions(**values)
 
 
-def open_session(predictor: Any, options: AnnotateOptions) -> Any:
-    """The session, on what the output folder holds of an earlier one."""
+def open_session(
+    predictor: Any, options: AnnotateOptions, memory: str, say: Callable[[str], None]
+) -> Any:
+    """The session, on what the output folder holds of an earlier one; `memory` is the predictor's
+    policy with its options, in words."""
     from surgjax.annotation.session import AnnotationSession
 
-    return AnnotationSession.open(predictor, options.video, options.folder, prompts=options.prompts)
+    return AnnotationSession.open(
+        predictor, options.video, options.folder, prompts=options.prompts, memory=memory, say=say
+    )
 
 
 def run(
     options: AnnotateOptions,
     load: Callable[[TrackOptions], Any] = load_predictor,
-    open_on: Callable[[Any, AnnotateOptions], Any] = open_session,
+    open_on: Callable[..., Any] = open_session,
     say: Callable[[str], None] = _say,
 ) -> None:
     """Everything but flag parsing; returns when the server was stopped."""
@@ -93,8 +97,9 @@ def run(
         side, weights = predictor.config.image_size, options.checkpoint or "bundled weights"
         weights = "random weights: masks mean nothing" if options.random_weights else weights
         say(f"model: {predictor.config.name} ({weights}), {side} px, {options.precision}")
-        say(f"memory: {stated(options.memory, policy)}")
-        session = open_on(predictor, options)
+        memory = stated(options.memory, policy)
+        say(f"memory: {memory}")
+        session = open_on(predictor, options, memory, say)
         try:
             say("compiling...")
             session.warm_up()
@@ -115,11 +120,6 @@ def _check_folder(options: AnnotateOptions) -> None:
         raise ValueError(f"--output={folder} is a file; a folder expected.")
     if folder.resolve() == Path(options.video).resolve():
         raise ValueError(f"--output={folder} is the folder of the video's frames; take another.")
-    if options.prompts and (folder / PROMPTS_FILE).exists():
-        raise ValueError(
-            f"--prompts={options.prompts}: {folder} holds annotations already; leave --prompts out "
-            "to go on with them, or take another --output."
-        )
 
 
 def _announce(say: Callable[[str], None]) -> bool:

@@ -161,7 +161,7 @@ class Server:
     async def _export(self, request: web.Request) -> web.Response:
         formats, name, stale = requests.export(requests.read_json(await request.read()))
         job = await self._engine.start(
-            "export", f"export of {name}", lambda: self._session.export(formats, name, stale)
+            "export", "export", lambda: self._session.export(formats, name, stale)
         )
         return web.json_response({"job": job})
 
@@ -169,9 +169,9 @@ class Server:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         with self._events.reader() as reader:
             state = await self._read(self._engine.describe)
-            await response.prepare(request)
             lines: bytes | None = as_line({"type": "session", "session": state})
             with contextlib.suppress(ConnectionError):
+                await response.prepare(request)
                 while lines is not None:
                     try:
                         async with asyncio.timeout(MOST_STALLED):
@@ -206,11 +206,8 @@ async def _as_json(request: web.Request, handler: Handler) -> web.StreamResponse
     except Refused as error:
         status, sentence = 403, str(error)
     except web.HTTPException as error:
-        status, sentence, allow = (
-            error.status,
-            _sentence(request, error),
-            error.headers.get("Allow"),
-        )
+        status, sentence = error.status, _sentence(request, error)
+        allow = error.headers.get("Allow")
     except Exception as error:
         logging.exception("%s %s failed", request.method, request.path)
         first_line = (str(error).splitlines() or [""])[0][:200]

@@ -10,7 +10,7 @@ Differs: the port is taken before the model is loaded, so that a taken one is kn
 import asyncio
 import contextlib
 import errno
-import logging
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -96,8 +96,8 @@ async def _serve(
     signals = (signal.SIGINT, signal.SIGTERM)
 
     def end() -> None:
-        for number in signals:
-            loop.remove_signal_handler(number)  # a second one does not wait
+        for number in signals:  # a second one does not wait for the frame at work; all is saved
+            loop.add_signal_handler(number, os._exit, 1)
         stop.set()
 
     for number in signals:
@@ -109,5 +109,4 @@ async def _serve(
 
 def serve(session: Any, listening: socket.socket, token: str, on_ready: Callable[[], None]) -> None:
     """Until Ctrl-C or SIGTERM; `on_ready` is called when pages can be opened."""
-    logging.getLogger("aiohttp").setLevel(logging.ERROR)
     asyncio.run(_serve(session, listening, token, on_ready))

@@ -55,9 +55,17 @@ class FakeObject:
         other.prompts, other.masks = copy.deepcopy(self.prompts), dict(self.masks)
         return other
 
+    @property
+    def shown_fresh(self) -> list[int] | None:
+        """Before tracking, the answer on the anchor is what tracking will say there."""
+        if self.fresh is None:
+            return None if self.anchor is None else [self.anchor, self.anchor]
+        return list(self.fresh)
+
     def state(self, frame: int) -> str:
         """fresh, stale, provisional or none."""
-        if self.fresh is not None and self.fresh[0] <= frame <= self.fresh[1]:
+        fresh = self.shown_fresh
+        if fresh and fresh[0] <= frame <= fresh[1]:
             return "fresh"
         if frame in self.prompts:
             return "provisional"
@@ -157,7 +165,7 @@ class FakeObject:
             "id": self.id,
             "name": self.name,
             "colour": "#{:02x}{:02x}{:02x}".format(*object_colour(self.id)),
-            "fresh": list(self.fresh) if self.fresh else None,
+            "fresh": self.shown_fresh,
             "prompts": [
                 {
                     "frame": frame,
@@ -175,7 +183,7 @@ class FakeObject:
         """As GET /api/timeline has it."""
         there = sorted(frame for frame, mask in self.masks.items() if mask.any())
         return {
-            "fresh": list(self.fresh) if self.fresh else None,
+            "fresh": self.shown_fresh,
             "stale": runs([f for f in sorted(self.masks) if self.state(f) == "stale"]),
             "present": runs(there),
             "low": runs([frame for frame in there if score(frame) < low_score]),

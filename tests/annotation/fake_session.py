@@ -13,6 +13,7 @@ import functools
 import json
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,13 +47,13 @@ def _alone(method: Callable) -> Callable:
 
     @functools.wraps(method)
     def checked(self: "FakeSession", *args: Any, **kwargs: Any) -> Any:
-        if not self._alone.acquire(blocking=False):
+        if not self._at_work.acquire(blocking=False):
             raise AssertionError(f"{method.__name__} while another call is at work")
         try:
             self.calls.append(method.__name__)
             return method(self, *args, **kwargs)
         finally:
-            self._alone.release()
+            self._at_work.release()
 
     return checked
 
@@ -73,10 +74,9 @@ class FakeSession:
         self.calls: list[str] = []  # of edits and jobs, by name
         self.is_closed = False
         self._objects: dict[int, FakeObject] = {}
-        self._undo: list[_Undo] = []
-        self._redo: list[_Undo] = []
+        self._undo, self._redo = deque[_Undo](maxlen=100), deque[_Undo](maxlen=100)
         self._revision = 0
-        self._lock, self._alone = threading.RLock(), threading.Lock()
+        self._lock, self._at_work = threading.RLock(), threading.Lock()
 
     # Any thread.
 
@@ -98,8 +98,8 @@ class FakeSession:
 
     def timeline(self) -> dict:
         with self._lock:
-            objects = {str(i): item.timeline(LOW_SCORE) for i, item in self._objects.items()}
-            return {"revision": self._revision, "objects": objects}
+            each = {str(i): item.timeline(LOW_SCORE) for i, item in self._objects.items()}
+            return {"revision": self._revision, "objects": each}
 
     def frame(self, frame: int) -> np.ndarray:
         return self.video[frame]
@@ -112,11 +112,9 @@ class FakeSession:
                 mask = item.masks.get(frame)
                 if mask is not None:
                     labels[mask] = i
-                states[i] = {
-                    "state": item.state(frame),
-                    "iou": None if mask is None else score(frame),
-                    "present": mask is not None and bool(mask.any()),
-                }
+                iou = None if mask is None else score(frame)
+                present = mask is not None and bool(mask.any())
+                states[i] = {"state": item.state(frame), "iou": iou, "present": present}
         return labels, states
 
     # One thread at a time.
@@ -173,12 +171,7 @@ class FakeSession:
 
     @_alone
     def paint(
-        self,
-        object_id: int | None,
-        frame: int,
-        stroke: list[list[int]],
-        radius: float,
-        erase: bool,
+        self, object_id: int | None, frame: int, stroke: list[list[int]], radius: float, erase: bool
     ) -> int:
         self._check(object_id, frame, stroke)
         with self._change("erase" if erase else "paint", frame):
@@ -213,8 +206,7 @@ class FakeSession:
         for way in ways:
             each = [item.todo(way, self.video.num_frames) for item in self._objects.values()]
             todo = set().union(*each)
-            if direction == "both" and way < 0:  # an untracked object has its anchor by then
-                todo -= {item.anchor for item in self._objects.values() if item.fresh is None}
+            todo -= {f for _, f in plans}  # an untracked object has its anchor by then
             plans += [(way, f) for f in sorted(todo, reverse=way < 0)[:frames]]
         if not plans:
             raise EditError("Nothing to track: no object has a prompt, or all is up to date.")
@@ -241,7 +233,7 @@ class FakeSession:
             raise EditError("Nothing to export: no object has a mask.")
         if stale and not allow_stale:
             raise StaleError(f"Masks of object {', '.join(map(str, stale))} are stale.", stale)
-        return self._export(formats, self.output / "exports" / name, stale)
+        return self._export(formats, self.output / name, stale)
 
     def _export(self, formats: list[str], folder: Path, stale: dict):
         folder.mkdir(parents=True, exist_ok=True)
@@ -268,8 +260,8 @@ class FakeSession:
         return self._objects[object_id]
 
     def _new(self, name: str | None) -> FakeObject:
-        free = next((i for i in range(1, 255) if i not in self._objects), None)
-        if free is None:
+        free = min(set(range(1, 256)) - set(self._objects))
+        if free > 254:
             raise EditError("There are 254 objects, and no more can be.")
         self._objects[free] = FakeObject(free, name)
         return self._objects[free]
@@ -294,11 +286,11 @@ class FakeSession:
             yield
             self._revision += 1
 
-    def _go_back(self, source: list[_Undo], target: list[_Undo], what: str) -> int | None:
+    def _go_back(self, source: deque[_Undo], target: deque[_Undo], what: str) -> int | None:
         if not source:
             raise EditError(f"Nothing to {what}.")
+        entry = source.pop()
         with self._lock:
-            entry = source.pop()
             target.append(_Undo(entry.label, entry.frame, self._snapshot()))
             for i, old in entry.objects.items():
                 if i in self._objects:

@@ -63,7 +63,7 @@ def test_masks(tmp_path):
         labels = np.frombuffer(answer.body, np.uint8).reshape(90, 120)
         assert (labels == client.session.masks(3)[0]).all() and set(np.unique(labels)) == {0, 1, 2}
         objects = json.loads(answer.headers["X-Surgjax-Objects"])
-        assert objects["2"] == {"state": "provisional", "iou": 0.92, "present": True}
+        assert objects["2"] == {"state": "fresh", "iou": 0.92, "present": True}
         assert answer.headers["X-Surgjax-Revision"] == "2"
         assert answer.headers["Content-Encoding"] == "deflate"
         assert answer.headers["Cache-Control"] == "no-store"
@@ -115,8 +115,8 @@ def test_track_and_export(tmp_path):
             answer = await client.post("export", formats=["masks", "coco"], name="first try")
             assert answer.json["job"]["kind"] == "export"
             result = (await stream.until("done"))["result"]
-            assert result["folder"] == str(tmp_path / "exports" / "first try")
-            assert len(result["files"]) == 2 and (tmp_path / "exports").is_dir()
+            assert result["folder"] == str(tmp_path / "first try")
+            assert len(result["files"]) == 2 and (tmp_path / "first try").is_dir()
 
     serve(tmp_path, use, delay=0.003)
 
