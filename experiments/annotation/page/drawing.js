@@ -25,7 +25,7 @@ export class Picture {
 
   #followSize() {
     const observer = new ResizeObserver(() => this.#measure());
-    observer.observe(this.#canvas);
+    observer.observe(this.#canvas.parentElement);
     // A window that moves to another screen may keep its size in CSS pixels.
     const watchRatio = () => {
       const query = matchMedia(`(resolution: ${window.devicePixelRatio}dppx)`);
@@ -38,13 +38,24 @@ export class Picture {
     this.#measure();
   }
 
-  /** One stored pixel for each of the device, whose browser puts the edges of boxes between them. */
+  /**
+   * One stored pixel for each of the device. Where a pixel of the device is no whole number of CSS
+   * pixels the room for the canvas ends between two: it is laid on those that are wholly inside, or
+   * the browser would resample it.
+   */
   #measure() {
-    const box = this.#canvas.getBoundingClientRect();
+    const room = this.#canvas.parentElement.getBoundingClientRect();
     const ratio = window.devicePixelRatio;
-    const width = Math.round(box.right * ratio) - Math.round(box.left * ratio);
-    const height = Math.round(box.bottom * ratio) - Math.round(box.top * ratio);
+    const left = Math.ceil(room.left * ratio);
+    const top = Math.ceil(room.top * ratio);
+    const width = layable(Math.floor(room.right * ratio) - left, ratio);
+    const height = layable(Math.floor(room.bottom * ratio) - top, ratio);
     if (width > 0 && height > 0) {
+      const { style } = this.#canvas;
+      style.left = `${left / ratio - room.left}px`;
+      style.top = `${top / ratio - room.top}px`;
+      style.width = `${width / ratio}px`;
+      style.height = `${height / ratio}px`;
       this.#canvas.width = width;
       this.#canvas.height = height;
       this.view.resize(width, height, ratio);
@@ -106,4 +117,15 @@ export class Picture {
       }
     }
   }
+}
+
+/** The next smaller number of device pixels that layout, which counts in 64ths, can lay exactly. */
+function layable(size, ratio) {
+  const isExact = (each) => Math.abs((each / ratio) * 64 - Math.round((each / ratio) * 64)) < 1e-3;
+  for (let each = size; each > size - 16; each--) {
+    if (isExact(each)) {
+      return each;
+    }
+  }
+  return size;
 }

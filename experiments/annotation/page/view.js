@@ -78,10 +78,7 @@ export class View {
 
   /** Where a pointer event is in the canvas, whose getBoundingClientRect is `rect`. */
   inCanvas(event, rect) {
-    // The browser draws the canvas from a whole device pixel on, also where its box is between two.
-    const left = Math.round(rect.left * this.ratio) / this.ratio;
-    const top = Math.round(rect.top * this.ratio) / this.ratio;
-    return [event.clientX - left, event.clientY - top];
+    return [event.clientX - rect.left, event.clientY - rect.top];
   }
 
   /** The index of the video pixel at a point of the canvas; beyond the video too. */
