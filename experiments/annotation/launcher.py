@@ -88,7 +88,8 @@ def run(
             read_prompts(options.prompts, source.width, source.height, source.num_frames)
         policy = options_for(tracking.memory, tracking.memory_options, source.fps or tracking.fps)
         tracking = dataclasses.replace(tracking, memory_options=policy)
-        rate = f"{source.fps:g} fps" if source.fps else "no frame rate"
+        taken = f"no frame rate, {tracking.fps:g} fps taken"
+        rate = f"{source.fps:g} fps" if source.fps else taken
         size = f"{source.num_frames} frames, {source.width}x{source.height}, {rate}"
     with contextlib.closing(listen(options.port)) as listening:
         cached = _announce(say)

@@ -78,8 +78,7 @@ def _export(
         pictures = None
         if "overlay" in formats:
             names = {item.object_id: item.name for item in document}
-            rate = session.video["fps"] or 25.0
-            pictures = ResultPictures(work, range(frames), size, rate, names)
+            pictures = ResultPictures(work, range(frames), size, session.video["fps"], names)
         if "masks" in formats:
             (work / "masks").mkdir()
         present = np.zeros(256, np.int64)

@@ -34,6 +34,7 @@ from surgjax.inference.video import VideoPredictor
 from surgjax.viz.overlay import object_colour
 
 MAX_STROKE = 4096  # points
+DEFAULT_FPS = 25.0  # of a folder of frames, which has no rate: for playing and for overlay.mp4
 
 
 class AnnotationSession:
@@ -67,7 +68,7 @@ class AnnotationSession:
             "frames": len(viewer),
             "width": viewer.width,
             "height": viewer.height,
-            "fps": viewer.fps,
+            "fps": viewer.fps or DEFAULT_FPS,
         }
         self.document: Document = folder.load()
         self.history = History(folder.path / HISTORY, self.document)
