@@ -1,54 +1,24 @@
-"""Every command, link, Python example and prompts file in README and docs is checked."""
+"""Every command of every page is parsed: those in bash blocks, and those in running text."""
 
 import ast
 import json
 import re
-import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from surgjax.inference import prompt_file
-
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = [
-    ROOT / "README.md",
-    ROOT / "WORKSPACE.md",
-    *sorted((ROOT / "docs").glob("*.md")),
-    *sorted((ROOT / "experiments").glob("*/README.md")),
-    ROOT / "tfds_builders" / "README.md",
-    *sorted((ROOT / "tfds_builders").glob("*/README.md")),
-]
-_FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r"\]\(([^)#]*)(?:#([^)]*))?\)")
-
-
-def _blocks(language):
-    return [
-        pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
-        for page in PAGES
-        if page.parent.parent.name != "tfds_builders"  # JSON there is not a prompts file
-        for number, (name, block) in enumerate(_FENCE.findall(page.read_text()))
-        if name == language
-    ]
+from tests.docs.pages import PAGES, ROOT, blocks, commands_in, prose, tool_of
 
 
 def _commands():
-    """Commands by tool: those in bash blocks, and those named in running text and tables."""
     tools = {}
     for page in PAGES:
-        text = page.read_text()
-        blocks = [block for name, block in _FENCE.findall(text) if name == "bash"]
-        inline = re.findall(r"`((?:make|python -m) [^`]+)`", _FENCE.sub("", text))
-        for line in "\n".join([*blocks, *inline]).replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
-            if words:
-                tool = words[2] if words[:2] == ["python", "-m"] else words[0]
-                commands = tools.setdefault(tool, [])
-                if words not in commands:
-                    commands.append(words)
+        inline = re.findall(r"`((?:make|python -m) [^`]+)`", prose(page))
+        for words in commands_in("\n".join([*blocks(page, "bash"), *inline])):
+            commands = tools.setdefault(tool_of(words), [])
+            if words not in commands:
+                commands.append(words)
     return [pytest.param(commands, id=tool) for tool, commands in sorted(tools.items())]
 
 
@@ -106,32 +76,3 @@ def test_commands_parse(commands):
                 pass
             case _:
                 pytest.fail(f"no rule checks this command: {words}")
-
-
-@pytest.mark.parametrize("block", _blocks("json"))
-def test_prompts_file_is_valid(block, tmp_path):
-    path = tmp_path / "prompts.json"
-    path.write_text(block)
-    assert prompt_file.read_prompts(path, width=1280, height=720, num_frames=100).objects
-
-
-@pytest.mark.parametrize("block", _blocks("python"))
-def test_python_example_runs(block):
-    done = subprocess.run(
-        [sys.executable, "-c", block], cwd=ROOT, capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def _anchors(page):
-    headings = re.findall(r"^#+ (.+)$", _FENCE.sub("", page.read_text()), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page):
-    for target, anchor in _LINK.findall(page.read_text()):
-        if "://" not in target:
-            aim = page.parent / target if target else page
-            assert aim.exists(), f"{page.name} links to {target}"
-            assert not anchor or anchor in _anchors(aim), f"{page.name}: no heading #{anchor}"
