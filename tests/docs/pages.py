@@ -1,4 +1,4 @@
-"""The pages of the documentation, and what is in them: blocks of code, commands, links, headings."""
+"""The pages of the documentation, and what is in them: code, commands, links, headings."""
 
 import re
 import shlex

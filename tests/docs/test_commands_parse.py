@@ -14,7 +14,7 @@ from tests.docs.pages import PAGES, ROOT, blocks, commands_in, prose, tool_of
 def _commands():
     tools = {}
     for page in PAGES:
-        inline = re.findall(r"`((?:make|python -m) [^`]+)`", prose(page))
+        inline = re.findall(r"`((?:make|python -m) [^`]+)`", prose(page).replace("\n", " "))
         for words in commands_in("\n".join([*blocks(page, "bash"), *inline])):
             commands = tools.setdefault(tool_of(words), [])
             if words not in commands:

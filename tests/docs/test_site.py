@@ -1,10 +1,21 @@
-"""Pages are plain Markdown that renders anywhere: links, headings, pictures, lines, reachability."""
+"""Pages are plain Markdown that renders anywhere: links, titles, pictures, lines, order."""
 
 import re
 
 import pytest
 
-from tests.docs.pages import CORE, DOCS, INDEX, PAGES, ROOT, anchors, headings, links, name_of, prose
+from tests.docs.pages import (
+    CORE,
+    DOCS,
+    INDEX,
+    PAGES,
+    ROOT,
+    anchors,
+    headings,
+    links,
+    name_of,
+    prose,
+)
 
 _PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)]*)\)")
 _LONGEST = 120  # columns
