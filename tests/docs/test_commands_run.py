@@ -25,7 +25,7 @@ NOT_RUN = {
     "make demo": "CI runs it as a step of its own; it makes .venv",
     "make test": "CI runs it; this is a test of it",
     "source .venv/bin/activate": "the interpreter of the tests is used",
-    "pip install": "installs; tests/test_packaging.py and CI do",
+    "pip install": "installs; make does the same, and CI runs that",
     "python -m experiments.evaluate_model --davis_root=DAVIS --output=SHARED_DIR": (
         "waits for its second process; tests/experiments/test_evaluate_model_command.py starts both"
     ),
