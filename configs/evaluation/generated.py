@@ -2,7 +2,7 @@ r"""The bundled nano on generated scenes that nothing is trained on: needs no da
 
   python -m experiments.evaluate_model --config=configs/evaluation/generated.py --output=REPORT_DIR
 Append `:debug` to the config path for two clips of 4 frames and untrained weights.
-Expect: see docs/evaluation.md.
+Expect: see docs/model_card_nano.md.
 """
 
 from ml_collections import ConfigDict

@@ -24,6 +24,7 @@ from surgjax.synthetic.config import PRESETS
 from surgjax.synthetic.jaws import KINDS
 from surgjax.synthetic.single_background import Cutout, SingleBackground, SingleBackgroundConfig
 from surgjax.synthetic.single_background.augmix import augmix
+from surgjax.synthetic.single_background.build import contact_sheet
 
 ARMS = ("frames", "one", "two", "three", "three+augmix", "shuffled")
 SIZE, BATCH = 64, 16
@@ -71,6 +72,14 @@ def seed_frames(seed: int) -> tuple[np.ndarray, list[list[Cutout]]]:
         if len(full) == TOOLS:
             return background, full
     raise ValueError(f"seed {seed}: {TOOLS} kinds of instruments were not found.")
+
+
+def sheet(seed: int) -> np.ndarray:
+    """Composed images, their masks and a pseudo-video of one background and all cut-outs."""
+    background, groups = seed_frames(seed)
+    config = SingleBackgroundConfig(blendings=("paste", "laplacian"))
+    cutouts = [cutout for group in groups for cutout in group]
+    return contact_sheet(SingleBackground(background, cutouts, config), columns=7, tile=170)
 
 
 def training_set(arm: str, seed: int, images: int) -> Set:

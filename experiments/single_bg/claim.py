@@ -1,6 +1,7 @@
 r"""Does a set made from one background image teach a network to segment scenes it never saw?
 
   python -m experiments.single_bg.claim --seeds 3 --output claim.json
+  python -m experiments.single_bg.claim --sheet FILE.png --first_seed 1  # a picture alone
 
 Path:    generated seed frames -> single_background -> U-Net -> held-out scenes -> [claim] -> table
 Axes:    images [B, S, S, 3] float32 in -1..1, masks [B, S, S] bool: instruments.
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from absl import app, flags
+from PIL import Image
 
 from experiments.single_bg import arms
 from surgjax.checkpoints.atomic import atomic_file
@@ -32,6 +34,7 @@ _IMAGES = flags.DEFINE_integer("images", 400, "Generated images of every arm.")
 _HELD = flags.DEFINE_integer("held_out", 80, "Scenes the arms are scored on.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the scores; optional.")
 _ARMS = flags.DEFINE_list("arms", list(arms.ARMS), f"Some of {','.join(arms.ARMS)}.")
+_SHEET = flags.DEFINE_string("sheet", None, "PNG to draw composed images into, instead.")
 _GAINS = (
     ("three", "shuffled"),
     ("three", "frames"),
@@ -42,6 +45,11 @@ _GAINS = (
 
 
 def main(_):
+    if _SHEET.value:
+        picture = Image.fromarray(arms.sheet(_FIRST_SEED.value)).quantize(256)
+        with atomic_file(Path(_SHEET.value)) as temporary:
+            picture.save(temporary, "PNG", optimize=True)
+        return
     unknown = sorted(set(_ARMS.value) - set(arms.ARMS))
     if unknown or not _ARMS.value:
         raise app.UsageError(

@@ -1,12 +1,17 @@
 """The comparison of single-background arms: what they may see, and how they are scored."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from experiments.single_bg import arms
 from surgjax.synthetic.build import HELD_OUT
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_arms_see_the_same_frames_and_nothing_of_the_held_out_ones():
@@ -24,6 +29,14 @@ def test_arms_see_the_same_frames_and_nothing_of_the_held_out_ones():
     np.testing.assert_array_equal(shuffled[1][1:], masks[:-1])
     again = arms.training_set("three", 0, 6)
     np.testing.assert_array_equal(again[0], images)  # augmix works on batches, not on the set
+
+
+def test_the_picture_of_the_readme_is_what_its_command_draws():
+    with Image.open(ROOT / "docs" / "single_background.png") as picture:
+        kept = np.asarray(picture.convert("RGB")).astype(int)
+    drawn = arms.sheet(seed=1)
+    assert drawn.shape == kept.shape
+    assert np.abs(drawn - kept).mean() < 6  # kept with 256 colours
 
 
 def test_a_score_by_hand():
