@@ -196,6 +196,8 @@ class Engine:
         """The job is over: its result or error is for all pages."""
         job, self._job = self._job, None
         assert job is not None
+        if job.kind == "track" and job.frame is not None:  # a page that follows ends at the end
+            self._publish({"type": "tracked", "frame": job.frame})
         self._publish_session()
         self._publish_job()
         self._publish(

@@ -54,7 +54,7 @@ class Server:
 
     def start(self):
         ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run(ready)))
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run(ready)), daemon=True)
         self._thread.start()
         assert ready.wait(10)
 
@@ -99,10 +99,10 @@ class Tab:
         return self
 
     def seen(self):
-        """Waits until the newest masks of the session are drawn."""
+        """Waits until the newest masks are drawn and the timeline is as new."""
         self.ready()
         revision = self.session.describe()["revision"]
-        self.page.wait_for_selector(f'body[data-shown-revision="{revision}"]')
+        self.ready(shown_revision=revision, timeline_revision=revision)
         frame = self.data("frame")
         self.page.wait_for_selector(f'#picture[data-drawn="{frame}:{revision}"]')
         return self
@@ -174,7 +174,7 @@ class Workplace:
     def __init__(self, browser, folder):
         self._browser, self._folder, self._stack = browser, folder, contextlib.ExitStack()
         self.tabs, self.servers = [], []
-        self.errors_expected = False
+        self.expected_error = None  # what the browser's console may complain about
 
     def serve(self, **options):
         session = FakeSession(
@@ -202,4 +202,5 @@ class Workplace:
         for tab in self.tabs:
             here = tab.server.address
             assert all(url.startswith((here, f"blob:{here}")) for url in tab.requests)
-            assert self.errors_expected or not tab.errors
+            wrong = [line for line in tab.errors if (self.expected_error or "\0") not in line]
+            assert not wrong

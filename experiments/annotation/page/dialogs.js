@@ -95,7 +95,7 @@ export class Dialogs {
       return item;
     }));
     dialog.querySelector("#stale").hidden = list.children.length === 0;
-    dialog.querySelector("#export-folder").textContent = `${this.state.session.output}/exports/`;
+    dialog.querySelector("#export-folder").textContent = this.state.session.output;
     this.#check();
     if (!dialog.open) {
       dialog.showModal();

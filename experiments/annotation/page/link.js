@@ -79,7 +79,8 @@ export class Link {
     if (error) {
       state.say(error, "error");
     } else if (kind === "export" && result && !cancelled) {
-      state.say(`Exported ${result.files.join(", ")} to ${result.folder}`, "good");
+      const names = result.files.map((file) => file.split(/[/\\]/).at(-1));
+      state.say(`Exported ${names.join(", ")} to ${result.folder}`, "good");
     } else {
       state.say(message || (cancelled ? "Stopped." : "Done."), cancelled ? "info" : "good");
       if (kind === "track" && !cancelled) {

@@ -115,6 +115,7 @@ function exposeState() {
   data.object = state.object ?? "";
   data.revision = state.session?.revision ?? "";
   data.shownRevision = state.shown?.revision ?? "";
+  data.timelineRevision = state.timeline?.revision ?? "";
   data.pending = state.pending.length;
   data.playing = state.playing;
   data.opacity = state.opacity;
@@ -143,7 +144,7 @@ function start() {
   fillHelp(table, byId("help-body"));
   state.watch(["view"], exposeView);
   state.watch([
-    "connection", "shown", "object", "session", "pending", "playing", "opacity", "radius", "cross",
+    "connection", "shown", "object", "session", "timeline", "pending", "playing", "opacity", "radius", "cross",
   ], exposeState);
   state.watch(["connection"], () => {
     const denied = state.connection === "denied";

@@ -136,7 +136,8 @@ export class Panel {
       } else {
         bar.removeAttribute("value"); // the first step may compile: nobody knows how far it is
       }
-      byId("job-numbers").textContent = numbersOf(job);
+      byId("job-numbers").textContent = progressOf(job);
+      byId("job-speed").textContent = speedOf(job);
     } else if (session) {
       byId("no-job").textContent = standing(session, timeline, prompted);
     }
@@ -193,15 +194,15 @@ function standing(session, timeline, prompted) {
   return open ? "Not all frames are tracked yet." : "All frames are up to date.";
 }
 
-function numbersOf({ done, total, rate, eta }) {
+function progressOf({ done, total }) {
   if (!total) {
     return "Preparing. The first time the model is compiled.";
   }
-  const parts = [`${done.toLocaleString("en")} of ${total.toLocaleString("en")}`];
-  if (rate !== null) {
-    parts.push(`${rate.toFixed(1)} frames/s`, `${duration(eta)} left`);
-  }
-  return parts.join(" · ");
+  return `${done.toLocaleString("en")} of ${total.toLocaleString("en")} frames`;
+}
+
+function speedOf({ rate, eta }) {
+  return rate === null ? "" : `${rate.toFixed(1)} frames/s · ${duration(eta)} left`;
 }
 
 function duration(seconds) {
