@@ -133,7 +133,9 @@ export class Dialogs {
     const { formats, name, trackFirst } = this.#chosen();
     this.elements.export.close();
     if (trackFirst) {
-      this.link.track("both", null, () => this.link.export(formats, name, false));
+      // The server knows what is out of date now: it may be less than the dialog says.
+      const exportAll = (onStale) => this.link.export(formats, name, false, onStale);
+      exportAll(() => this.link.track("both", null, () => exportAll()));
     } else {
       const knows = !this.elements.export.querySelector("#stale").hidden;
       this.link.export(formats, name, knows);

@@ -170,13 +170,14 @@ export class Link {
     }
   }
 
-  async export(formats, name, allowStale) {
+  /** `onStale` is called with {id: runs} where masks are out of date and that is not allowed. */
+  async export(formats, name, allowStale, onStale = this.onExportRefused) {
     this.#state.say("Exporting.");
     try {
       await this.#api.export(formats, name, allowStale);
     } catch (error) {
       if (error.status === 409 && error.body.stale) {
-        this.onExportRefused(error.body.stale);
+        onStale(error.body.stale);
       } else {
         this.#fail(error);
       }
