@@ -1,5 +1,7 @@
 """Whole sessions on the annotation page, by keyboard alone and by pointer, in a real browser."""
 
+import time
+
 import pytest
 
 from tests.annotation import browser
@@ -295,6 +297,24 @@ def test_a_failed_edit_is_said_and_the_picture_stays(workplace):
     del tab.session.add_point
     tab.click(31, 30)
     assert tab.page.get_attribute("#message", "data-kind") == "info"
+
+
+def test_a_first_prompt_that_compiles(workplace):
+    tab = workplace.tab().open().ready(frame=0)
+    add_point = tab.session.add_point
+
+    def slow(*values):
+        time.sleep(2.3)
+        return add_point(*values)
+
+    tab.session.add_point = slow
+    tab.page.mouse.click(*tab.at(20, 20))
+    tab.page.wait_for_selector('body[data-busy="edit"]')
+    tab.page.mouse.click(*tab.at(25, 20))  # of the object that the first one makes
+    tab.page.wait_for_selector("#message[data-kind=busy]:has-text('compiles')")
+    tab.session.add_point = add_point
+    tab.seen()
+    assert tab.prompts()[0]["points"] == [[20, 20], [25, 20]] and tab.ids() == [1]
 
 
 def test_frames_of_a_long_video(workplace):

@@ -55,7 +55,7 @@ _OVERFLOW = """() => {
         || box.bottom > high + 0.5)) {
       out.push("out of the window: " + e.outerHTML.slice(0, 60));
     }
-    if (seen && e.matches("button, label, output, #transport, header, #job-numbers, #job-speed, .heading")
+    if (seen && e.matches("button, label, output, #transport, header, .heading, #job p")
         && e.scrollWidth > e.clientWidth + 1) {
       out.push("cut off: " + e.outerHTML.slice(0, 60));
     }

@@ -28,7 +28,8 @@ export class Api {
     }
     if (!answer.ok) {
       const body = await answer.json().catch(() => ({}));
-      throw new ServerError(body.error ?? `The server answered ${answer.status}.`, answer.status, body);
+      const sentence = body.error ?? `The server answered ${answer.status}.`;
+      throw new ServerError(sentence, answer.status, body);
     }
     return answer;
   }

@@ -1,11 +1,11 @@
 // Dialogs: the help, the question before an object is removed, and the export.
 
-import { describeRuns, countFrames } from "./runs.js";
+import { describeRuns } from "./runs.js";
 import { nameOf } from "./state.js";
 
 export function fillHelp(table, body) {
   const groups = new Map();
-  for (const { group, keys, text } of table) {
+  for (const { group, shown, text } of table) {
     if (!groups.has(group)) {
       const section = document.createElement("section");
       const heading = document.createElement("h3");
@@ -16,7 +16,7 @@ export function fillHelp(table, body) {
       groups.set(group, list);
     }
     const term = document.createElement("dt");
-    keysShown(keys).forEach((key) => {
+    shown.forEach((key) => {
       const sign = document.createElement("kbd");
       sign.textContent = key;
       term.append(sign, " ");
@@ -25,14 +25,6 @@ export function fillHelp(table, body) {
     meaning.textContent = text;
     groups.get(group).append(term, meaning);
   }
-}
-
-function keysShown(keys) {
-  if (keys[0] === "1") {
-    return ["1", "…", "9", "0"];
-  }
-  return keys.length === 4 ? [keys.map((key) => key.replace("Shift+", "")).join(" ")].map(
-    (letters) => (keys[0].startsWith("Shift+") ? `Shift+${letters}` : letters)) : keys;
 }
 
 /** Closes by its Close button, Esc, or a click beside it. */
@@ -105,7 +97,7 @@ export class Dialogs {
   #staleNow() {
     const objects = Object.entries(this.state.timeline?.objects ?? {});
     return Object.fromEntries(
-      objects.filter(([, { stale }]) => countFrames(stale) > 0).map(([id, { stale }]) => [id, stale]),
+      objects.map(([id, { stale }]) => [id, stale]).filter(([, stale]) => stale.length > 0),
     );
   }
 

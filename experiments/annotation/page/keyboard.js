@@ -31,8 +31,12 @@ export function keyName(event) {
     letter ? key.toUpperCase() : key}`;
 }
 
-/** Rows of {group, keys, text, run(key)}; those without `run` are done with the pointer. */
+/**
+ * Rows of {group, keys, shown, text, run(key)}. Those without `run` are done with the pointer;
+ * `shown` is what the help writes for `keys`.
+ */
 export function keyTable({ state, tools, actions }) {
+  const group = (name, rows) => rows.map((row) => ({ group: name, shown: row.keys, ...row }));
   const jump = (distance) => actions.goTo(state.wanted + distance);
   const cross = { I: [0, -1], J: [-1, 0], K: [0, 1], L: [1, 0] };
   const move = (key) => {
@@ -42,53 +46,85 @@ export function keyTable({ state, tools, actions }) {
   };
   const digits = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "0"];
   return [
-    { group: "Prompts", keys: ["Click"], text: "On the object" },
-    { group: "Prompts", keys: ["Right click", "Alt+Click"], text: "Not on the object" },
-    { group: "Prompts", keys: ["Drag"], text: "A box, or a stroke of the brush" },
-    { group: "Prompts", keys: ["V"], text: "Points and boxes", run: () => state.set({ tool: "point" }) },
-    { group: "Prompts", keys: ["G"], text: "Brush", run: () => state.set({ tool: "brush" }) },
-    { group: "Prompts", keys: ["E"], text: "Eraser", run: () => state.set({ tool: "erase" }) },
-    { group: "Prompts", keys: ["{"], text: "Smaller brush", run: () => tools.changeRadius(-1) },
-    { group: "Prompts", keys: ["}"], text: "Larger brush", run: () => tools.changeRadius(1) },
-    { group: "Prompts", keys: ["Backspace"], text: "Take back the object's prompts here", run: actions.clearPrompts },
-    { group: "Prompts", keys: ["U", "Ctrl+Z"], text: "Undo", run: actions.undo },
-    { group: "Prompts", keys: ["Shift+U", "Ctrl+Shift+Z", "Ctrl+Y"], text: "Redo", run: actions.redo },
-
-    { group: "Without a pointer", keys: ["I", "J", "K", "L"], text: "Move the cross-hair 10 pixels", run: move },
-    { group: "Without a pointer", keys: ["Shift+I", "Shift+J", "Shift+K", "Shift+L"], text: "Move it 1 pixel", run: move },
-    { group: "Without a pointer", keys: ["Enter"], text: "On the object", run: () => tools.pointAtCross(true) },
-    { group: "Without a pointer", keys: ["Shift+Enter"], text: "Not on the object", run: () => tools.pointAtCross(false) },
-    { group: "Without a pointer", keys: ["B"], text: "Corner of a box, twice", run: () => tools.cornerAtCross() },
-    { group: "Without a pointer", keys: ["D"], text: "Dab with brush or eraser", run: () => tools.dabAtCross() },
-
-    { group: "Objects", keys: digits, text: "Choose an object; 0 the tenth", run: actions.choosePlace },
-    { group: "Objects", keys: ["N"], text: "New object", run: actions.addObject },
-    { group: "Objects", keys: ["F2"], text: "Rename", run: actions.rename },
-    { group: "Objects", keys: ["H"], text: "Show or hide", run: actions.toggleObject },
-    { group: "Objects", keys: ["Delete"], text: "Remove", run: actions.removeObject },
-
-    { group: "Frames", keys: ["Left", "Right"], text: "One frame", run: (key) => jump(key === "Left" ? -1 : 1) },
-    { group: "Frames", keys: ["Shift+Left", "Shift+Right"], text: "Ten frames", run: (key) => jump(key === "Shift+Left" ? -10 : 10) },
-    { group: "Frames", keys: ["Home", "End"], text: "First, last frame", run: (key) => actions.goTo(key === "Home" ? 0 : state.frames - 1) },
-    { group: "Frames", keys: ["[", "]"], text: "Previous, next prompt", run: (key) => actions.goToPrompt(key === "[" ? -1 : 1) },
-    { group: "Frames", keys: [",", "."], text: "Previous, next warning", run: (key) => actions.goToWarning(key === "," ? -1 : 1) },
-    { group: "Frames", keys: ["F"], text: "Type a frame number", run: actions.focusJump },
-    { group: "Frames", keys: ["Space"], text: "Play or stop" }, // below, for it pans as well
-
-    { group: "Tracking and files", keys: ["P"], text: "Track forward", run: () => actions.track("forward") },
-    { group: "Tracking and files", keys: ["Shift+P"], text: "Track back", run: () => actions.track("back") },
-    { group: "Tracking and files", keys: ["Alt+P"], text: "Track both ways", run: () => actions.track("both") },
-    { group: "Tracking and files", keys: ["Esc"], text: "Cancel what is under way", run: actions.cancel },
-    { group: "Tracking and files", keys: ["X"], text: "Export", run: actions.openExport },
-
-    { group: "View", keys: ["+", "="], text: "Closer", run: () => tools.zoom(1.25) },
-    { group: "View", keys: ["-"], text: "Farther", run: () => tools.zoom(0.8) },
-    { group: "View", keys: ["Z"], text: "Whole frame", run: () => tools.fit() },
-    { group: "View", keys: ["Wheel"], text: "Zoom at the pointer" },
-    { group: "View", keys: ["Middle drag", "Space+Drag"], text: "Move the picture" },
-    { group: "View", keys: ["O"], text: "Stronger masks", run: () => actions.changeOpacity(0.1) },
-    { group: "View", keys: ["Shift+O"], text: "Fainter masks", run: () => actions.changeOpacity(-0.1) },
-    { group: "View", keys: ["?"], text: "This help", run: actions.openHelp },
+    ...group("Prompts", [
+      { keys: ["Click"], text: "On the object" },
+      { keys: ["Right click", "Alt+Click"], text: "Not on the object" },
+      { keys: ["Drag"], text: "A box, or a stroke of the brush" },
+      { keys: ["V"], text: "Points and boxes", run: () => state.set({ tool: "point" }) },
+      { keys: ["G"], text: "Brush", run: () => state.set({ tool: "brush" }) },
+      { keys: ["E"], text: "Eraser", run: () => state.set({ tool: "erase" }) },
+      { keys: ["{"], text: "Smaller brush", run: () => tools.changeRadius(-1) },
+      { keys: ["}"], text: "Larger brush", run: () => tools.changeRadius(1) },
+      {
+        keys: ["Backspace"],
+        text: "Take back the object's prompts here", run: actions.clearPrompts,
+      },
+      { keys: ["U", "Ctrl+Z"], text: "Undo", run: actions.undo },
+      { keys: ["Shift+U", "Ctrl+Shift+Z", "Ctrl+Y"], text: "Redo", run: actions.redo },
+    ]),
+    ...group("Without a pointer", [
+      {
+        keys: ["I", "J", "K", "L"], shown: ["I J K L"],
+        text: "Move the cross-hair 10 pixels", run: move,
+      },
+      {
+        keys: ["Shift+I", "Shift+J", "Shift+K", "Shift+L"], shown: ["Shift+I J K L"],
+        text: "Move it 1 pixel", run: move,
+      },
+      { keys: ["Enter"], text: "On the object", run: () => tools.pointAtCross(true) },
+      { keys: ["Shift+Enter"], text: "Not on the object", run: () => tools.pointAtCross(false) },
+      { keys: ["B"], text: "Corner of a box, twice", run: () => tools.cornerAtCross() },
+      { keys: ["D"], text: "Dab with brush or eraser", run: () => tools.dabAtCross() },
+    ]),
+    ...group("Objects", [
+      {
+        keys: digits, shown: ["1", "…", "9", "0"],
+        text: "Choose an object; 0 the tenth", run: actions.choosePlace,
+      },
+      { keys: ["N"], text: "New object", run: actions.addObject },
+      { keys: ["F2"], text: "Rename", run: actions.rename },
+      { keys: ["H"], text: "Show or hide", run: actions.toggleObject },
+      { keys: ["Delete"], text: "Remove", run: actions.removeObject },
+    ]),
+    ...group("Frames", [
+      { keys: ["Left", "Right"], text: "One frame", run: (key) => jump(key === "Left" ? -1 : 1) },
+      {
+        keys: ["Shift+Left", "Shift+Right"],
+        text: "Ten frames", run: (key) => jump(key === "Shift+Left" ? -10 : 10),
+      },
+      {
+        keys: ["Home", "End"],
+        text: "First, last frame",
+        run: (key) => actions.goTo(key === "Home" ? 0 : state.frames - 1),
+      },
+      {
+        keys: ["[", "]"],
+        text: "Previous, next prompt", run: (key) => actions.goToPrompt(key === "[" ? -1 : 1),
+      },
+      {
+        keys: [",", "."],
+        text: "Previous, next warning", run: (key) => actions.goToWarning(key === "," ? -1 : 1),
+      },
+      { keys: ["F"], text: "Type a frame number", run: actions.focusJump },
+      { keys: ["Space"], text: "Play or stop" }, // below, for it pans as well
+    ]),
+    ...group("Tracking and files", [
+      { keys: ["P"], text: "Track forward", run: () => actions.track("forward") },
+      { keys: ["Shift+P"], text: "Track back", run: () => actions.track("back") },
+      { keys: ["Alt+P"], text: "Track both ways", run: () => actions.track("both") },
+      { keys: ["Esc"], text: "Cancel what is under way", run: actions.cancel },
+      { keys: ["X"], text: "Export", run: actions.openExport },
+    ]),
+    ...group("View", [
+      { keys: ["+", "="], text: "Closer", run: () => tools.zoom(1.25) },
+      { keys: ["-"], text: "Farther", run: () => tools.zoom(0.8) },
+      { keys: ["Z"], text: "Whole frame", run: () => tools.fit() },
+      { keys: ["Wheel"], text: "Zoom at the pointer" },
+      { keys: ["Middle drag", "Space+Drag"], text: "Move the picture" },
+      { keys: ["O"], text: "Stronger masks", run: () => actions.changeOpacity(0.1) },
+      { keys: ["Shift+O"], text: "Fainter masks", run: () => actions.changeOpacity(-0.1) },
+      { keys: ["?"], text: "This help", run: actions.openHelp },
+    ]),
   ];
 }
 

@@ -34,6 +34,7 @@ export class Link {
         if (event.type === "session" && fresh) {
           fresh = false;
           this.#frames.forgetMasks();
+          this.#state.set({ timeline: null });
           const first = this.#state.session === null;
           this.#accept(event.session, true);
           if (first) {

@@ -144,7 +144,8 @@ function start() {
   fillHelp(table, byId("help-body"));
   state.watch(["view"], exposeView);
   state.watch([
-    "connection", "shown", "object", "session", "timeline", "pending", "playing", "opacity", "radius", "cross",
+    "connection", "shown", "object", "session", "timeline", "pending", "playing", "opacity",
+    "radius", "cross",
   ], exposeState);
   state.watch(["connection"], () => {
     const denied = state.connection === "denied";
@@ -166,13 +167,15 @@ function start() {
       canvas.focus({ preventScroll: true });
     }
   });
-  for (const slider of document.querySelectorAll("input[type=range], input[type=checkbox], select")) {
-    slider.addEventListener("pointerup", () => slider.matches("select") || canvas.focus());
+  for (const control of document.querySelectorAll("#page :is([type=range], [type=checkbox])")) {
+    control.addEventListener("pointerup", () => canvas.focus({ preventScroll: true }));
   }
+  byId("limit").addEventListener("change", () => canvas.focus({ preventScroll: true }));
   link.follow(() => {
     const { width, height } = state.session.video;
     view.setVideo(width, height);
-    state.set({ radius: Math.max(1, Math.round(Math.min(width, height) / 40)), view: state.view + 1 });
+    const radius = Math.max(1, Math.round(Math.min(width, height) / 40));
+    state.set({ radius, view: state.view + 1 });
     frames.goTo(recall(state, view));
     remember(state, view);
   });

@@ -93,7 +93,8 @@ function drawStroke(context, view, stroke, radius, erase, colour) {
   context.globalAlpha = 0.55;
   context.strokeStyle = erase ? "#ffffff" : colour;
   context.beginPath();
-  context.moveTo(stroke[0][0] + 0.501, stroke[0][1] + 0.5); // a line, however short, for a single dab
+  // A line, however short, so that a single dab is drawn as well.
+  context.moveTo(stroke[0][0] + 0.501, stroke[0][1] + 0.5);
   stroke.forEach(([x, y]) => context.lineTo(x + 0.5, y + 0.5));
   context.stroke();
   context.restore();

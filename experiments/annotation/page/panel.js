@@ -55,6 +55,9 @@ export class Panel {
     const jump = byId("jump");
     jump.addEventListener("focus", () => jump.select());
     jump.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") {
+        jump.value = state.wanted;
+      }
       if (event.key === "Enter" || event.key === "Escape") {
         jump.blur();
       }
@@ -211,7 +214,10 @@ function duration(seconds) {
     return `${whole} s`;
   }
   const minutes = Math.floor(whole / 60);
-  return minutes < 60 ? `${minutes} min ${whole % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  if (minutes < 60) {
+    return `${minutes} min ${whole % 60} s`;
+  }
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 function clock(seconds) {

@@ -31,5 +31,7 @@ export function promptedFrames(session) {
 
 /** The nearest of sorted frames before (-1) or after (1) a frame, or undefined. */
 export function neighbour(sorted, frame, direction) {
-  return direction > 0 ? sorted.find((each) => each > frame) : sorted.findLast((each) => each < frame);
+  return direction > 0
+    ? sorted.find((each) => each > frame)
+    : sorted.findLast((each) => each < frame);
 }

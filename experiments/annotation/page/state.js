@@ -27,7 +27,7 @@ export class State {
     this.follow = true; // the picture follows the tracking that is begun here
     // What is under way.
     this.pending = []; // edits on their way: {op, frame, ...}
-    this.following = false; // tracking that was begun here is followed, until the user goes elsewhere
+    this.following = false; // such tracking is followed, until the user goes elsewhere
     this.hover = null; // pixel under the pointer
     this.cross = null; // pixel of the cross-hair
     this.corner = null; // the first corner of a box by keyboard

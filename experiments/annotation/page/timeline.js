@@ -81,7 +81,11 @@ export class Timeline {
       label.textContent = object.name ? name : `${object.id}`;
       label.title = name;
       label.setAttribute("aria-label", `Choose ${nameOf(object)}`);
-      label.classList.toggle("chosen", object.id === state.object);
+      const chosen = object.id === state.object;
+      if (chosen && !label.classList.contains("chosen")) {
+        label.scrollIntoView({ block: "nearest" });
+      }
+      label.classList.toggle("chosen", chosen);
     });
   }
 

@@ -4,6 +4,7 @@ import { boxOf } from "./marks.js";
 
 const DRAG = 4; // CSS pixels from which on a press is a drag
 const LARGEST_RADIUS = 400;
+const HOW_TO_AIM = "I, J, K and L show the cross-hair.";
 
 export class Tools {
   #press = null; // {id, button, kind, x, y, pixel, negative}
@@ -46,7 +47,8 @@ export class Tools {
     this.canvas.setPointerCapture(event.pointerId);
     this.playback.stop();
     state.set({ cross: null, corner: null });
-    this.#press = { id: event.pointerId, button: event.button, kind: "click", x, y, pixel, negative };
+    const { pointerId: id, button } = event;
+    this.#press = { id, button, kind: "click", x, y, pixel, negative };
     if (pan) {
       this.spaceUsed = this.spaceHeld;
       this.#press.kind = "pan";
@@ -170,14 +172,14 @@ export class Tools {
     if (cross && tool === "point") {
       this.#point(cross, positive);
     } else {
-      this.#explain(cross ? "V chooses points and boxes." : "I, J, K and L show the cross-hair.");
+      this.#explain(cross ? "V chooses points and boxes." : HOW_TO_AIM);
     }
   }
 
   cornerAtCross() {
     const { cross, corner } = this.state;
     if (!cross) {
-      this.#explain("I, J, K and L show the cross-hair.");
+      this.#explain(HOW_TO_AIM);
     } else if (corner) {
       this.state.set({ corner: null });
       this.#box(boxOf(corner, cross));
@@ -192,7 +194,7 @@ export class Tools {
     if (cross && tool !== "point") {
       this.#paint([cross], tool === "erase");
     } else {
-      this.#explain(cross ? "G chooses the brush, E the eraser." : "I, J, K and L show the cross-hair.");
+      this.#explain(cross ? "G chooses the brush, E the eraser." : HOW_TO_AIM);
     }
   }
 

@@ -31,7 +31,7 @@ export class View {
     this.fit();
   }
 
-  /** The canvas has a new size, in device pixels, or a new ratio; what was in the middle stays there. */
+  /** A new size of the canvas, in device pixels, or a new ratio; what was in the middle stays. */
   resize(deviceWidth, deviceHeight, ratio) {
     const middle = this.#videoAt(this.cssWidth / 2, this.cssHeight / 2);
     this.ratio = ratio;
