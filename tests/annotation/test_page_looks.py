@@ -94,7 +94,6 @@ def test_every_state_fits_and_can_be_read_and_named(workplace, width, height):
         server.session.add_point(number + 1, 0, 5 + 8 * number, 20, 1)
     tab = workplace.tab(server, width, height).open().seen()
     _check(tab, "objects")
-    server.session.remove_object(6)
     tab.press("3", "p").ready(busy="track")
     tab.page.wait_for_selector("#job-speed:has-text('left')")
     _check(tab, "tracking")
