@@ -121,13 +121,13 @@ export class Dialogs {
     this.elements.export.querySelector("[type=submit]").disabled = wrong !== "";
   }
 
-  #export() {
+  async #export() {
     const { formats, name, trackFirst } = this.#chosen();
     this.elements.export.close();
-    if (trackFirst) {
-      // The server knows what is out of date now: it may be less than the dialog says.
-      const exportAll = (onStale) => this.link.export(formats, name, false, onStale);
-      exportAll(() => this.link.track("both", null, () => exportAll()));
+    if (trackFirst && await this.link.hasStale()) {
+      this.link.track("both", null, () => this.link.export(formats, name, false));
+    } else if (trackFirst) {
+      this.link.export(formats, name, false);
     } else {
       const knows = !this.elements.export.querySelector("#stale").hidden;
       this.link.export(formats, name, knows);

@@ -171,14 +171,19 @@ export class Link {
     }
   }
 
-  /** `onStale` is called with {id: runs} where masks are out of date and that is not allowed. */
-  async export(formats, name, allowStale, onStale = this.onExportRefused) {
+  /** Whether masks are out of date now; the page may not have heard of the last ones tracked. */
+  async hasStale() {
+    const { objects } = await this.#api.timeline();
+    return Object.values(objects).some((object) => object.stale.length > 0);
+  }
+
+  async export(formats, name, allowStale) {
     this.#state.say("Exporting.");
     try {
       await this.#api.export(formats, name, allowStale);
     } catch (error) {
       if (error.status === 409 && error.body.stale) {
-        onStale(error.body.stale);
+        this.onExportRefused(error.body.stale);
       } else {
         this.#fail(error);
       }
