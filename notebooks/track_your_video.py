@@ -246,7 +246,7 @@ if before:
 CORRECT = True  # @param {type: "boolean"}
 CORRECT_FRAME = 12  # @param {type: "integer"}
 CORRECT_OBJECT = 3  # @param {type: "integer"}
-CORRECTION = '{"points": [[105, 190], [85, 216]], "labels": [1, 1]}'  # @param {type: "string"}
+CORRECTION = '{"points": [[105, 190], [70, 230]], "labels": [1, 1]}'  # @param {type: "string"}
 
 if CORRECT:
     (item,) = (item for item in objects if item["id"] == CORRECT_OBJECT)
