@@ -10,6 +10,7 @@ Source:  colours of Okabe and Ito, Color Universal Design (2008).
 Differs: nothing to compare with.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -18,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 COLOURS = {"prompted": (0, 0, 0), "recent": (86, 180, 233), "long": (213, 94, 0)}
 _ABSENT, _PAPER, _GRID, _TEXT = (228, 228, 228), (255, 255, 255), (190, 190, 190), (40, 40, 40)
 _LEFT, _TOP, _BOTTOM = 46, 26, 22
-_SIDE = 440  # of the field, about
+_SIDE = 420  # of the field, about
 _LINE = 3  # pixels across which a remembered frame is drawn at least
 
 
@@ -40,22 +41,21 @@ def draw_memory_timeline(
     image = Image.new("RGB", (_LEFT + side + 12, _TOP + side + _BOTTOM), _PAPER)
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(12)
 
-    def column(frame: int, width: float = 1.0) -> tuple[float, float]:
-        middle = _LEFT + (frame + 0.5) * scale
-        half = max(width, scale) / 2
-        return max(middle - half, _LEFT), min(middle + half, _LEFT + side) - 1
+    def fill(frame: int, top: float, bottom: float, width: float, colour) -> None:
+        middle, half = _LEFT + (frame + 0.5) * scale, max(width, scale) / 2
+        left, right = max(middle - half, _LEFT), min(middle + half, _LEFT + side)
+        box = (math.floor(left), math.floor(top), math.ceil(right) - 1, math.ceil(bottom) - 1)
+        draw.rectangle(box, fill=colour)  # rounded outward: no gaps between neighbours
 
     for frame in absent:
-        x0, x1 = column(frame)
-        draw.rectangle((x0, _TOP, max(x0, x1), _TOP + side), fill=_ABSENT)
+        fill(frame, _TOP, _TOP + side, 1, _ABSENT)
     for kind, colour in COLOURS.items():
         for now, kinds in held.items():
             y = _TOP + now * scale
             for frame in kinds.get(kind, ()):
                 if not 0 <= frame < num_frames:
                     raise ValueError(f"memory timeline: frame {frame} of {num_frames} frames")
-                x0, x1 = column(frame, 1.0 if kind == "recent" else _LINE)
-                draw.rectangle((x0, y, max(x0, x1), max(y, y + scale - 1)), fill=colour)
+                fill(frame, y, y + scale, 1 if kind == "recent" else _LINE, colour)
     draw.rectangle((_LEFT, _TOP, _LEFT + side, _TOP + side), outline=_GRID)
     for frame in _ticks(num_frames):
         at = (frame + 0.5) * scale

@@ -64,7 +64,7 @@ def _kernel_manager(folder: Path) -> KernelManager:
 
 
 def execute(name: str, folder: Path, debug: bool, timeout: int = 3600) -> Executed:
-    """Runs a notebook in `folder`, where it also writes; raises where a cell raises."""
+    """Runs a notebook in `folder`, where it and its executed copy write; raises as a cell does."""
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
     # The checkout that is tested, not another one that may be installed.
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
@@ -77,6 +77,7 @@ def execute(name: str, folder: Path, debug: bool, timeout: int = 3600) -> Execut
     try:
         NotebookClient(notebook, manager, timeout=timeout, resources=where).execute(env=environment)
     finally:
+        nbformat.write(notebook, folder / f"{name}.ipynb")
         if manager.has_kernel:
             manager.shutdown_kernel(now=True)
         manager.cleanup_resources()
@@ -97,7 +98,6 @@ def main(argv: list[str] | None = None) -> None:
     folder.mkdir(exist_ok=True)
     for name in flags.names or NAMES:
         done = execute(name, folder, flags.debug)
-        nbformat.write(done.notebook, folder / f"{name}.ipynb")
         size = "debug" if flags.debug else "full"
         print(
             f"{name:<32} {size} size: {done.wall_seconds:6.0f} s, {done.cpu_seconds:6.0f} s of CPU",
