@@ -39,7 +39,7 @@ REPOSITORY = "REPOSITORY"  # @param {type: "string"}
 FOLDER = ""  # @param {type: "string"}
 CHECKPOINT = ""  # @param {type: "string"}
 RECIPE = "decoder_only"  # @param ["decoder_only", "frozen_encoder", "memory_only", "full"]
-STEPS = 2 if DEBUG else 40
+STEPS = 2 if DEBUG else 60
 VARIANT, IMAGE_SIZE = ("debug", 64) if DEBUG else ("nano", 256)  # of the model that is trained
 CLIP_FRAMES = 2 if DEBUG else 4  # frames of a training clip
 VIDEOS = {"train": 1, "val": 1} if DEBUG else {"train": 6, "val": 3}  # of the stand-in
@@ -226,7 +226,7 @@ config.train_data.clip.update(size=IMAGE_SIZE, batch=1, threads=1)
 config.train_data.clip.sampler.update(frames=CLIP_FRAMES, objects=2)
 config.stages = ({"steps": STEPS, "shares": {"clip": 1.0}},)
 config.prompts.update(conditioning_frames=1, corrected_frames=1, corrections=1)
-config.optim.update(lr=2e-5, final_lr=2e-6)
+config.optim.update(lr=1e-4, final_lr=1e-5)
 config.loop.update(ema_decay=0.9, log_every=10, checkpoint_every=STEPS, eval_every=STEPS)
 config.eval.update(images=1, videos=1, frames=4, objects=2, pictures=1)
 running.check(config)
@@ -252,6 +252,7 @@ mean = np.convolve(losses, np.ones(window) / window, "valid")
 axis.plot(np.arange(window, len(losses) + 1), mean, color="#0072B2", label=f"mean of {window}")
 axis.set_xlabel("step")
 axis.set_ylabel("loss")
+axis.set_yscale("log")
 axis.legend(frameon=False)
 axis.spines[["top", "right"]].set_visible(False)
 display(figure)

@@ -21,7 +21,8 @@
 # memory holds, as a picture, and how they score. A control, `random_long`, keeps frames for long
 # that are drawn at random.
 #
-# It takes about three minutes on a laptop's CPU. Nothing is downloaded. The clips are **generated**.
+# It takes about three minutes on a laptop's CPU. Nothing is downloaded. All clips are
+# **generated**.
 #
 # **What to expect.** That diverse memories help was *not shown* here. With three sets of weights
 # trained for it, on 59 returning instruments, `divemem` was within the uncertainty of `recent`, and
@@ -48,7 +49,8 @@ FRAMES, STRIDE = 300, 10 if DEBUG else 1  # made, and every which of them is tra
 SIDE = 64 if DEBUG else 256  # of a clip in pixels
 SEEDS = (20_000_000,) if DEBUG else (20_000_000, 20_000_001)  # never trained on
 ABSENCE = 40  # frames out of sight that count as having left
-LONG = f"delta={2 if DEBUG else 10},gamma=0.6"  # one of so many candidates is kept, IoU above gamma
+# Of so many candidates (predicted IoU above gamma) one is kept.
+LONG = "delta=2,gamma=0" if DEBUG else "delta=10,gamma=0.6"
 POLICIES = {"recent": "", "divemem": LONG, "random_long": LONG}
 WORK = Path("results/sam2s_on_long_clips")
 
@@ -139,8 +141,8 @@ for case in cases:
     print(f"seed {case.seed}: {case.name} from frame {case.start * STRIDE}, away for {away} frames")
 frames, labels = clips[cases[0].seed]
 names = {case.object_id: case.name for case in cases if case.seed == cases[0].seed}
-shown = even_indices(range(len(frames)), 10)
-sheet = ContactSheet(shown, 10, tile_width=220)
+shown = even_indices(range(len(frames)), 8)
+sheet = ContactSheet(shown, 8, tile_width=240)
 for t in shown:
     truth = np.where(np.isin(labels[t], list(names)), labels[t], 0)
     sheet.add(t, draw_overlay(frames[t], truth, names))
@@ -258,6 +260,7 @@ print(text_table(table))
 # %%
 import matplotlib.pyplot as plt
 
+k = next(k for k, each in enumerate(cases) if each is case)
 figure, axis = plt.subplots(figsize=(9, 2.6), layout="tight")
 for place in absent:
     axis.axvspan(place - 0.5, place + 0.5, color="0.9", linewidth=0)

@@ -71,6 +71,8 @@ def execute(name: str, folder: Path, debug: bool, timeout: int = 3600) -> Execut
     environment = {**os.environ, "PYTHONPATH": path, DEBUG: "1" if debug else "0"}
     environment["IPYTHONDIR"] = str(folder / ".kernel" / "ipython")
     environment.pop("MPLBACKEND", None)  # inline
+    if debug:  # on pictures this small, compiling takes most of the time
+        environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
     manager = _kernel_manager(folder / ".kernel" / "specs")
     where = {"metadata": {"path": str(folder)}}
     start, cpu = time.perf_counter(), _cpu_seconds()
