@@ -39,9 +39,11 @@ REPOSITORY = "REPOSITORY"  # @param {type: "string"}
 FOLDER = ""  # @param {type: "string"}
 CHECKPOINT = ""  # @param {type: "string"}
 RECIPE = "decoder_only"  # @param ["decoder_only", "frozen_encoder", "memory_only", "full"]
-STEPS = 2 if DEBUG else 60
+STEPS = 2 if DEBUG else 40
 VARIANT, IMAGE_SIZE = ("debug", 64) if DEBUG else ("nano", 256)  # of the model that is trained
-CLIP_FRAMES = 2 if DEBUG else 4  # frames of a training clip
+CLIP_FRAMES, CORRECTIONS = (
+    (2, 0) if DEBUG else (4, 1)
+)  # frames of a training clip, and clicks on it
 VIDEOS = {"train": 1, "val": 1} if DEBUG else {"train": 6, "val": 3}  # of the stand-in
 VIDEO_FRAMES, VIDEO_SIDE = (4, 64) if DEBUG else (24, 256)
 WORK = Path("results/fine_tune_on_your_frames")
@@ -225,8 +227,8 @@ config.train_data.folder = str(data)
 config.train_data.clip.update(size=IMAGE_SIZE, batch=1, threads=1)
 config.train_data.clip.sampler.update(frames=CLIP_FRAMES, objects=2)
 config.stages = ({"steps": STEPS, "shares": {"clip": 1.0}},)
-config.prompts.update(conditioning_frames=1, corrected_frames=1, corrections=1)
-config.optim.update(lr=1e-4, final_lr=1e-5)
+config.prompts.update(conditioning_frames=1, corrected_frames=1, corrections=CORRECTIONS)
+config.optim.update(lr=2e-5, final_lr=2e-6)
 config.loop.update(ema_decay=0.9, log_every=10, checkpoint_every=STEPS, eval_every=STEPS)
 config.eval.update(images=1, videos=1, frames=4, objects=2, pictures=1)
 running.check(config)
