@@ -3,11 +3,13 @@
 #
 #   make demo PYTHON=python3.12       another interpreter (3.11 to 3.13)
 #   make test PYTEST_ARGS="-k memory" part of the tests
+#   make notebooks NOTEBOOKS=track_your_video   one of them
 #   make test WITH_TORCH=1            install the torch reference too (default on Python 3.11)
 
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+NOTEBOOKS ?=
 WORKERS ?= 2
 
 # `python3` names different versions on different machines: the stamps carry the version, so another
@@ -28,7 +30,7 @@ DEV_EXTRAS := dev,viz,tb$(if $(filter 1,$(WITH_TORCH)),$(comma)torch)
 DEV := $(VENV)/.installed-$(VERSION)-$(subst $(comma),-,$(DEV_EXTRAS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint types imports format parity-official clean
+.PHONY: help demo test test-slow lint types imports format notebooks parity-official clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -71,9 +73,12 @@ parity-official: $(DEV) ## compare with the original PyTorch code, sam2 1.1.0 (n
 	$(RUN) -m tests.parity.official
 	$(RUN) -m pytest tests/parity/test_official_training.py tests/parity/test_clip_loss.py tests/parity/test_automatic_masks.py
 
+notebooks: $(DEV) ## run the notebooks as a reader would, into notebooks/executed/
+	$(RUN) -m tests.notebooks.running $(NOTEBOOKS)
+
 format: $(DEV) ## let ruff fix and format
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
 clean: ## remove everything that make created
-	rm -rf $(VENV) demo_output parity_output build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) demo_output parity_output notebooks/executed notebooks/results build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -7,6 +7,7 @@ Differs: connected components come from OpenCV, so hole filling needs no compile
 """
 
 import functools
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -92,3 +93,20 @@ def bounding_box(mask: np.ndarray) -> tuple[int, int, int, int]:
     """x0 y0 x1 y1 of a bool mask [H, W], last column and row inside; all zero for an empty one."""
     left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
     return (left, top, left + width - 1, top + height - 1) if width else (0, 0, 0, 0)
+
+
+def label_map(mask_logits: np.ndarray, object_ids: Sequence[int]) -> np.ndarray:
+    """[O, 1, H, W] logits, as a video predictor hands them out -> uint8 [H, W] of object ids.
+
+    The highest logit wins where masks overlap; 0 where none is above 0.
+    """
+    if mask_logits.ndim != 4 or mask_logits.shape[:2] != (len(object_ids), 1):
+        raise ValueError(f"mask logits {mask_logits.shape} of {len(object_ids)} objects.")
+    if any(not 1 <= object_id <= 255 for object_id in object_ids):
+        raise ValueError(f"object ids from 1 to 255 expected, found {list(object_ids)}.")
+    labels = np.zeros(mask_logits.shape[2:], np.uint8)
+    best = np.zeros(mask_logits.shape[2:], np.float32)
+    for object_id, logits in zip(object_ids, mask_logits[:, 0], strict=True):
+        wins = logits > best
+        labels[wins], best[wins] = object_id, logits[wins]
+    return labels

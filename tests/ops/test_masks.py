@@ -1,6 +1,7 @@
 """Hole filling, clean-up and separation of masks, by hand."""
 
 import numpy as np
+import pytest
 
 from surgjax.ops import masks
 
@@ -71,3 +72,19 @@ def test_bounding_boxes_name_the_last_pixel_inside():
     assert masks.bounding_box(mask) == (3, 2, 3, 3)
     mask[5, 7] = True
     assert masks.bounding_box(mask) == (3, 2, 7, 5)
+
+
+def test_label_map_takes_the_highest_logit():
+    logits = np.full((2, 1, 2, 3), -1.0, np.float32)
+    logits[0, 0, 0] = (2.0, 3.0, 0.0)  # 0 is background
+    logits[1, 0, 0] = (1.0, 4.0, -5.0)
+    labels = masks.label_map(logits, [7, 200])
+    assert labels.dtype == np.uint8
+    np.testing.assert_array_equal(labels, [[7, 200, 0], [0, 0, 0]])
+    assert not masks.label_map(logits[:0], []).any()
+
+
+@pytest.mark.parametrize("ids", [[1], [0, 1], [1, 256]])
+def test_label_map_refuses_what_does_not_fit(ids):
+    with pytest.raises(ValueError, match="object"):
+        masks.label_map(np.zeros((2, 1, 2, 3), np.float32), ids)
