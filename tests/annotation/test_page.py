@@ -326,4 +326,4 @@ def test_frames_of_a_long_video(workplace):
     tab.page.mouse.click(ruler["x"] + ruler["width"] / 2, ruler["y"] + 8)
     tab.page.wait_for_function("() => document.body.dataset.frame.startsWith('100')")
     tab.press("]").ready(frame=199_999)
-    assert tab.page.get_attribute("#timeline", "aria-valuetext") == "Frame 199999 of 199999"
+    tab.page.wait_for_selector('#timeline[aria-valuetext="Frame 199999 of 199999"]')

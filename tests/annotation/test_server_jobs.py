@@ -236,8 +236,11 @@ def test_edits_that_pile_up_are_refused(tmp_path):
             go_on.wait(5)
 
         client.session.add_object = slow
-        tasks = [asyncio.create_task(client.edit("add_object")) for _ in range(60)]
-        while not entered.is_set() or sum(task.done() for task in tasks) < 60 - 33:
+        tasks = [asyncio.create_task(client.edit("add_object"))]
+        while not entered.is_set():  # the engine has it: it waits no more
+            await asyncio.sleep(0.01)
+        tasks += [asyncio.create_task(client.edit("add_object")) for _ in range(59)]
+        while sum(task.done() for task in tasks) < 60 - 33:
             await asyncio.sleep(0.01)
         go_on.set()
         answers = await asyncio.gather(*tasks)
