@@ -25,6 +25,9 @@ NOT_RUN = {
     "make demo": "CI runs it as a step of its own; it makes .venv",
     "make test": "CI runs it; this is a test of it",
     "source .venv/bin/activate": "the interpreter of the tests is used",
+    "python -m experiments.annotate": (
+        "serves until it is stopped; tests/annotation/test_whole_session.py starts and uses it"
+    ),
     "pip install": "installs; make does the same, and CI runs that",
     "python -m experiments.evaluate_model --davis_root=DAVIS --output=SHARED_DIR": (
         "waits for its second process; tests/experiments/test_evaluate_model_command.py starts both"
