@@ -155,8 +155,8 @@ assert data_preparation.run(options) == 0
 # %% [markdown]
 # ## Before
 #
-# Videos of the split `val`, each object given by a box on the first frame that shows it. They need a
-# mask on every frame here; `python -m experiments.evaluate_model` takes others too.
+# Videos of the split `val`, each object given by a box on the first frame that shows it. They need
+# a mask on every frame here; `python -m experiments.evaluate_model` takes others too.
 
 # %%
 from surgjax import checkpoints, metrics
