@@ -107,14 +107,13 @@ shutil.rmtree(WORK)
 WORK.mkdir(parents=True)
 folder = Path(FOLDER) if FOLDER else WORK / "my_cases"
 if not FOLDER:
-    seed = 500_000
+    seeds = {"train": 500_000, "val": 10_000_500}  # the latter nothing here was trained on
     for split, count in VIDEOS.items():
         names = [f"{split}{k}" for k in range(count)]
         (folder / "ImageSets").mkdir(parents=True, exist_ok=True)
         (folder / "ImageSets" / f"{split}.txt").write_text("\n".join(names) + "\n")
-        for name in names:
-            seed += 1
-            clip = generate_clip(seed, VIDEO_FRAMES, VIDEO_SIDE, PRESETS["surgery"])
+        for k, name in enumerate(names):
+            clip = generate_clip(seeds[split] + k, VIDEO_FRAMES, VIDEO_SIDE, PRESETS["surgery"])
             for part in ("JPEGImages", "Annotations"):
                 (folder / part / name).mkdir(parents=True)
             for t in range(VIDEO_FRAMES):
@@ -156,7 +155,8 @@ assert data_preparation.run(options) == 0
 # %% [markdown]
 # ## Before
 #
-# Videos of the split `val`, each object given by a box on the first frame that shows it.
+# Videos of the split `val`, each object given by a box on the first frame that shows it. They need
+# a mask on every frame here; `python -m experiments.evaluate_model` takes others too.
 
 # %%
 from surgjax import checkpoints, metrics

@@ -25,10 +25,10 @@
 # **generated**.
 #
 # **What to expect.** That diverse memories help was *not shown* here. With three sets of weights
-# trained for it, on 59 returning instruments, `divemem` was within the uncertainty of `recent`, and
-# frames drawn at random did as well (`docs/sam2s_results.md`). Those weights are not bundled: this
-# notebook runs `nano`, which was never trained with a long memory, on a handful of objects. So it
-# explains a mechanism, and its scores decide nothing.
+# trained for it, on 59 returning instruments, `divemem` was above `recent` by less than the
+# uncertainty, and frames drawn at random did as well (`docs/sam2s_results.md`). Those weights are
+# not bundled: this notebook runs `nano`, which was never trained with a long memory, on a handful
+# of objects. So it explains a mechanism, and its scores decide nothing.
 
 # %% [markdown]
 # ## Settings
@@ -45,7 +45,7 @@ REQUIRE_ACCELERATOR = False  # @param {type: "boolean"}
 REPOSITORY = "REPOSITORY"  # @param {type: "string"}
 CHECKPOINT = "nano"  # @param {type: "string"}
 IMAGE_SIZE = 64 if DEBUG else None  # None: the model's own
-FRAMES, STRIDE = 300, 10 if DEBUG else 1  # made, and every which of them is tracked
+FRAMES, STRIDE = 300, 10 if DEBUG else 1  # generated; every STRIDE-th is tracked
 SIDE = 64 if DEBUG else 256  # of a clip in pixels
 SEEDS = (20_000_000,) if DEBUG else (20_000_000, 20_000_001)  # never trained on
 ABSENCE = 40  # frames out of sight that count as having left
@@ -92,8 +92,8 @@ WORK.mkdir(parents=True, exist_ok=True)
 # %% [markdown]
 # ## Clips in which instruments leave and come back
 #
-# Scripted operations of the generated world, 10 frames a second. Every instrument counts
-# that is in sight at some time, away for 40 frames or more, and back.
+# Scripted operations of the generated world, 10 frames a second. Every instrument counts that is in
+# sight, then away for 40 frames or more, and back.
 
 # %%
 import dataclasses

@@ -222,8 +222,8 @@ display(Image.open(WORK / "sheet.png"))
 display(Video(str(WORK / "overlay.mp4"), embed=True, width=480, html_attributes="controls loop"))
 
 # %% [markdown]
-# The number beside a name is how sure the model is inside its own mask. It is no score: here it is
-# as sure of the jaws alone as of a whole instrument.
+# The number beside a name is how sure the model is inside its own mask. It is no score: it is high
+# for the jaws alone too.
 #
 # For the bundled clip the truth is known to the pixel, so masks can be scored. J is the overlap
 # with the truth, F how well the outlines agree, 1 is best; the first and last frame do not count
