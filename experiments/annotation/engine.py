@@ -20,6 +20,7 @@ from typing import Any
 
 from experiments.annotation.job import Job
 from surgjax.annotation.errors import EditError
+from surgjax.inference.frame_source import FrameReadError
 
 MOST_WAITING = 32  # edits and starts that wait for the thread; pages send one after another
 _NEWS_EVERY = 0.1  # of a job, for the pages
@@ -162,7 +163,7 @@ class Engine:
         try:
             self._advance()
         except Exception as error:
-            if not isinstance(error, EditError):
+            if not isinstance(error, EditError | FrameReadError):
                 logging.exception("%s failed", self._job and self._job.label)
             self._end("stopped", error=str(error) or type(error).__name__)
 

@@ -3,7 +3,8 @@
 Path:    page -> security -> [server] -> engine (edits, jobs), session (frames, masks), events
 Axes:    a label map is uint8 (H, W), row by row.
 Units:   milliseconds; frames count from 0.
-Errors:  JSON {"error": a sentence}: 400 bad input, 403, 404, 409 busy or out of date, 413, 500.
+Errors:  JSON {"error": a sentence}: 400 bad input, 403, 404, 409 busy or out of date, 413, 422 a
+         frame that cannot be read, 500.
 Source:  ours, over aiohttp.
 Differs: nothing here computes. Edits and tracking go to the engine's thread, frames and masks to a
          pool of their own, so that stepping through the video stays smooth while tracking runs.
@@ -32,6 +33,7 @@ from experiments.annotation.events import Events, as_line
 from experiments.annotation.page_files import read_page_file
 from experiments.annotation.security import TOKEN_HEADER, Handler, Refused, add_headers, guard
 from surgjax.annotation.errors import EditError, StaleError
+from surgjax.inference.frame_source import FrameReadError
 
 ALIVE_EVERY = 10.0  # seconds between two lines of a quiet event stream
 MOST_STALLED = 20.0  # seconds that a tab may take nothing before it is dropped
@@ -203,6 +205,8 @@ async def _as_json(request: web.Request, handler: Handler) -> web.StreamResponse
         status, sentence = 409, str(error)
     except (EditError, requests.BadRequest) as error:
         status, sentence = 400, str(error)
+    except FrameReadError as error:  # damaged in the file; the others can be looked at
+        status, sentence = 422, str(error)
     except Refused as error:
         status, sentence = 403, str(error)
     except web.HTTPException as error:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from experiments.annotation import requests
+from surgjax.inference.frame_source import FrameReadError
 from tests.annotation.served import serve
 
 
@@ -256,3 +257,17 @@ def test_a_failure_is_a_sentence_on_the_page_and_a_traceback_in_the_terminal(tmp
 
     serve(tmp_path, use)
     assert "ZeroDivisionError" in caplog.text and "KeyError: 'gone'" in caplog.text
+
+
+def test_a_frame_that_cannot_be_read_is_said_without_a_traceback(tmp_path, caplog):
+    async def use(client):
+        def damaged(frame):
+            raise FrameReadError(frame, "video.mp4", "its data is damaged")
+
+        client.session.frame = damaged
+        answer = await client.get("/api/frames/3.jpg")
+        assert answer.status == 422
+        assert answer.error == "frame 3 of video.mp4 cannot be read: its data is damaged"
+
+    serve(tmp_path, use)
+    assert "Traceback" not in caplog.text
