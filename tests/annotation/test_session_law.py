@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from surgjax.annotation.errors import EditError
+from surgjax.inference import VideoPredictor
+from surgjax.testing import debug_config, lively_params
 from tests.annotation import small
 from tests.annotation.small import FRAMES, HEIGHT, WIDTH, finish, open_session, tracked
 
@@ -71,6 +73,37 @@ def test_a_whole_session_equals_track(predictor, video, tmp_path):
     for t in range(FRAMES):  # to the byte: the same palette
         name = f"{t:05d}.png"
         assert (exported / name).read_bytes() == (tmp_path / "run/masks" / name).read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("memory", "options", "precision"),
+    [
+        ("recent", "", "bf16"),
+        ("divemem", "delta=1,gamma=-1000,presence=false", "fp32"),
+        ("dlm", "", "fp32"),
+        ("frame_pruning", "", "fp32"),
+        ("pooled", "", "fp32"),
+    ],
+)
+def test_with_every_memory_and_in_half_precision(video, tmp_path, memory, options, precision):
+    config = debug_config()
+    other = VideoPredictor(
+        lively_params(config),
+        config,
+        precision,
+        memory=memory,
+        memory_options=options,
+        keep_records=False,
+    )
+    session = open_session(other, video, tmp_path / "out", memory=f"{memory} {options}")
+    session_by_hand(session)
+    while not all_fresh(session):
+        finish(session.track("both", 3))
+    mine = shown(session)
+    session.close()
+    want = tracked(other, video, tmp_path / "out/prompts.json", tmp_path / "run", "both")
+    assert is_lively(want) and differing(mine, want) == []
 
 
 def test_forward_alone_equals_track_forward(predictor, video, tmp_path):
