@@ -238,7 +238,8 @@ _ = running.run(config, str(run_dir))
 # %% [markdown]
 # ## How the loss went
 #
-# Each step draws another clip and other prompts, so single values jump; the line is a running mean.
+# Each step draws another clip and other prompts, so values jump; the line is a running mean. In a
+# few dozen steps it need not fall: some clips are harder than others.
 
 # %%
 import matplotlib.pyplot as plt

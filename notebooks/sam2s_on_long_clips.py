@@ -217,7 +217,7 @@ display(Image.fromarray(memory_timeline.legend()))
 display(Image.fromarray(np.hstack(pictures)))
 
 # %% [markdown]
-# What was kept, at the end of the clip, with the mask as it is remembered:
+# What is kept at the end of the clip, with the masks of those frames:
 
 # %%
 frames, labels = clips[case.seed]

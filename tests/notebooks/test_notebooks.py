@@ -192,7 +192,7 @@ CHECKS = dict(
 
 @each
 def test_it_runs_from_top_to_bottom(name, tmp_path, capsys):
-    done = running.execute(name, tmp_path, debug=True, timeout=300)
+    done = running.execute(name, tmp_path, debug=True, timeout=900)
     with capsys.disabled():
         print(f"\n{name}: {done.wall_seconds:.0f} s, {done.cpu_seconds:.0f} s of CPU", end=" ")
     CHECKS[name](done.result, tmp_path / "results" / name)
