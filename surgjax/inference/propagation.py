@@ -11,7 +11,7 @@ Differs: prompts and objects may come and go between two frames of a running pro
 import math
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -93,17 +93,9 @@ class Propagation(VideoEngine):
             track.points.pop(frame_idx, None)
             track.masks.pop(frame_idx, None)
 
-    def _propagate(
-        self,
-        state: VideoState,
-        frames: Iterator[int] | range,
-        direction: int,
-        parts: Parts | None = None,
-        then_back: bool = False,
-        tracks: DeviceTracks | None = None,
-    ) -> Iterator[Frame]:
+    def _propagate(self, state: VideoState, *how: Any, **more: Any) -> Iterator[Frame]:
         """`track_through` with masks at the size of the video."""
-        for f, ids, shown in self.track_through(state, frames, direction, parts, then_back, tracks):
+        for f, ids, shown in self.track_through(state, *how, **more):
             yield f, ids, self._to_video(state, [shown.get(o) for o in ids])
 
     def track_through(

@@ -6,35 +6,21 @@ pixel), data-left and data-top (the video's corner in the canvas), not from the 
 
 import asyncio
 import contextlib
-import os
-import shutil
 import threading
 
-import pytest
 from playwright.sync_api import sync_playwright
 
 from experiments.annotation.serving import bound, port_of, running
 from tests.annotation.fake_session import FakeSession
+from tests.chromium import find_chromium
 
 TOKEN = "token-of-the-tests"
 PATIENCE = 10_000  # milliseconds; everything here takes some ten
 
 
-def _chromium():
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = [os.environ.get("SURGJAX_CHROMIUM"), *map(shutil.which, names)]
-    path = next((path for path in found if path), None)
-    if path is None:
-        reason = "no Chromium; install it or set SURGJAX_CHROMIUM to its path"
-        if os.environ.get("SURGJAX_REQUIRE_BROWSER") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return path
-
-
 @contextlib.contextmanager
 def launched():
-    path = _chromium()
+    path = find_chromium()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser

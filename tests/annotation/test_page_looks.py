@@ -2,8 +2,6 @@
 
 import pytest
 
-from tests.annotation import browser
-
 # All texts that are seen, with the contrast of their colour to what lies behind them (WCAG 2).
 _CONTRASTS = """() => {
   const parse = colour => colour.match(/[\\d.]+/g).map(Number);
@@ -62,19 +60,6 @@ _OVERFLOW = """() => {
   }
   return out;
 }"""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser.launched() as found:
-        yield found
-
-
-@pytest.fixture
-def workplace(chromium, tmp_path):
-    place = browser.Workplace(chromium, tmp_path)
-    yield place
-    place.close()
 
 
 def _check(tab, state):

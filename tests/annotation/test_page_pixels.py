@@ -6,24 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from tests.annotation import browser
-
 WIDTH, HEIGHT = 64, 48
 CORNERS = [(0, 0), (WIDTH - 1, 0), (0, HEIGHT - 1), (WIDTH - 1, HEIGHT - 1)]
 EDGES = [(0.02, 0.02), (0.98, 0.98), (0.02, 0.98), (0.5, 0.5)]  # places inside a pixel
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser.launched() as found:
-        yield found
-
-
-@pytest.fixture
-def workplace(chromium, tmp_path):
-    place = browser.Workplace(chromium, tmp_path)
-    yield place
-    place.close()
 
 
 def _wrong(tab, pixels):

@@ -2,9 +2,7 @@
 
 import html
 import json
-import os
 import re
-import shutil
 import subprocess
 
 import numpy as np
@@ -13,6 +11,7 @@ from PIL import Image, ImageColor
 
 from surgjax.evaluation import html_report, worst_frames
 from surgjax.evaluation.folder_run import score_folders
+from tests.chromium import find_chromium
 from tests.evaluation import folders
 from tests.evaluation.folders import square
 
@@ -37,15 +36,7 @@ document.body.dataset.places = JSON.stringify({
 
 @pytest.fixture(scope="module")
 def browser():
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = [os.environ.get("SURGJAX_CHROMIUM"), *map(shutil.which, names)]
-    path = next((path for path in found if path), None)
-    if path is None:
-        reason = "no Chromium; install it or set SURGJAX_CHROMIUM to its path"
-        if os.environ.get("SURGJAX_REQUIRE_BROWSER") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return path
+    return find_chromium()
 
 
 @pytest.fixture(scope="module")
