@@ -7,9 +7,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 INDEX = DOCS / "README.md"
-# In the order of reading; annotate.md is one of them as soon as it exists.
+# In the order of reading.
 CORE = [
-    page
+    DOCS / f"{name}.md"
     for name in (
         "getting_started",
         "prompts",
@@ -21,12 +21,12 @@ CORE = [
         "adding_a_system",
         "faq",
     )
-    if (page := DOCS / f"{name}.md").exists() or name != "annotate"
 ]
 PAGES = [
     ROOT / "README.md",
     ROOT / "WORKSPACE.md",
     *sorted(DOCS.glob("*.md")),
+    ROOT / "notebooks" / "README.md",
     *sorted((ROOT / "experiments").glob("*/README.md")),
     ROOT / "tfds_builders" / "README.md",
     *sorted((ROOT / "tfds_builders").glob("*/README.md")),
