@@ -71,19 +71,27 @@ class History:
         self._undone = []
         self._write([_as_json(edit)])
 
-    def undo(self) -> Edit:
+    @property
+    def to_undo(self) -> Edit:
+        """The edit that `undone` takes back."""
         if not self._done:
             raise EditError("There is nothing to undo.")
-        self._undone.append(self._done.pop())
-        self._write(["undo"])
-        return self._undone[-1]
+        return self._done[-1]
 
-    def redo(self) -> Edit:
+    @property
+    def to_redo(self) -> Edit:
+        """The edit that `redone` does again."""
         if not self._undone:
             raise EditError("There is nothing to do again.")
+        return self._undone[-1]
+
+    def undone(self) -> None:
+        self._undone.append(self._done.pop())
+        self._write(["undo"])
+
+    def redone(self) -> None:
         self._done.append(self._undone.pop())
         self._write(["redo"])
-        return self._done[-1]
 
     def clear(self) -> None:
         self._done, self._undone = [], []

@@ -342,3 +342,40 @@ def test_a_history_that_does_not_fit_is_left(session, predictor, video, tmp_path
     assert again.describe()["undo"] is None and len(marks(again)) == 1
     assert (spoil == "history") == ("history.jsonl cannot be read" in caplog.text)
     again.close()
+
+
+@pytest.mark.parametrize("fault", ["answer", "save", "undo"])
+def test_an_edit_that_fails_has_not_been_made(session, monkeypatch, fault):
+    """A frame that cannot be read, a full disk: the session goes on as it was."""
+    one = session.set_box(None, 5, [5, 5, 30, 40])
+    finish(session.track("both"))
+    session.add_point(one, 14, 40, 10, 0)
+    finish(session.track("both"))
+    before, said = pictures(session), session.describe()["objects"]
+    path = session.folder.path / "prompts.json"
+    written = path.read_text()
+    failed = []
+
+    def fails(original):
+        def once(*args):
+            if not failed:
+                failed.append(1)
+                raise OSError(28, "No space left on device")
+            return original(*args)
+
+        return once
+
+    place = {"answer": (session.tracker, "_answer_correction"), "save": (session.folder, "save")}
+    target, name = place.get(fault, (session.folder, "save"))
+    monkeypatch.setattr(target, name, fails(getattr(target, name)))
+    with pytest.raises(OSError, match="No space left"):
+        session.undo() if fault == "undo" else session.add_point(one, 12, 20, 20, 1)
+    assert session.describe()["objects"][0]["prompts"] == said[0]["prompts"]
+    assert path.read_text() == written and session.describe()["redo"] is None
+    finish(session.track("both")) if line(session)["fresh"] != [0, 19] else None
+    assert np.array_equal(pictures(session), before)
+    session.undo()
+    assert [p["frame"] for p in marks(session)] == [5]
+    session.redo()
+    finish(session.track("both"))
+    assert np.array_equal(pictures(session), before)
