@@ -241,6 +241,9 @@ if before:
 #
 # Of the grasper little more than the jaws was found. Two clicks on a later frame, on its wrist and
 # its shaft, say what is meant. For a video of yours, put in a frame that went wrong.
+#
+# As a `correction` they are answered when tracking comes to that frame, with the mask found there
+# and the memory of the frames before, and they count from there on.
 
 # %%
 CORRECT = True  # @param {type: "boolean"}
@@ -250,26 +253,29 @@ CORRECTION = '{"points": [[105, 190], [70, 230]], "labels": [1, 1]}'  # @param {
 
 if CORRECT:
     (item,) = (item for item in objects if item["id"] == CORRECT_OBJECT)
-    item["prompts"].append({"frame": CORRECT_FRAME, **json.loads(CORRECTION)})
+    item["prompts"].append({"frame": CORRECT_FRAME, **json.loads(CORRECTION), "correction": True})
     prompts_path.write_text(json.dumps({"objects": objects}, indent=2) + "\n")
     prompt_file = read_prompts(prompts_path, **size)
     (told,) = (item for item in prompt_file.objects if item.object_id == CORRECT_OBJECT)
     (prompt,) = (p for p in told.prompts if p.frame_index == CORRECT_FRAME)
 
-    frame = source[CORRECT_FRAME]
-    wrong = draw_overlay(frame, writer.read(CORRECT_FRAME), names, caption="before")
-    answer = tell(CORRECT_OBJECT, prompt)
-    right = draw_overlay(frame, answer, names, marks=marks[CORRECT_FRAME], caption="corrected")
-    both = Image.fromarray(np.hstack([wrong, right]))
-    display(both.resize((3 * source.width, 3 * source.height // 2)))
+    points, labels = prompt.points_xy, prompt.labels
+    marks[CORRECT_FRAME] = [PromptMarks(CORRECT_OBJECT, points, labels)]
+    predictor.add_correction(state, CORRECT_FRAME, CORRECT_OBJECT, points=points, labels=labels)
+    wrong = draw_overlay(source[CORRECT_FRAME], writer.read(CORRECT_FRAME), names, caption="before")
 
 # %% [markdown]
 # ## Track again
 #
-# The corrected frame is remembered like the first one, so it counts for the whole video.
+# The frames before the correction are what they were; those behind it follow from it.
 
 # %%
 writer = track()
+if CORRECT:
+    answer, said = writer.read(CORRECT_FRAME), marks[CORRECT_FRAME]
+    right = draw_overlay(source[CORRECT_FRAME], answer, names, marks=said, caption="corrected")
+    both = Image.fromarray(np.hstack([wrong, right]))
+    display(both.resize((3 * source.width, 3 * source.height // 2)))
 display(Image.open(WORK / "sheet.png"))
 after = demo.score(WORK / "masks") if IS_BUNDLED else None
 if after:
@@ -291,7 +297,7 @@ print(f"on            {devices.describe_devices()}")
 # %% [markdown]
 # ## What you have now
 #
-# `prompts.json` is all it takes to track again, also a video of hours and on another machine:
+# `prompts.json` is all it takes to track again, to the same masks, also on another machine:
 #
 # ```
 # python -m experiments.track --video=VIDEO.mp4 --prompts=prompts.json --output=RUN_DIR
