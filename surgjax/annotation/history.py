@@ -71,27 +71,19 @@ class History:
         self._undone = []
         self._write([_as_json(edit)])
 
-    @property
-    def to_undo(self) -> Edit:
-        """The edit that `undone` takes back."""
+    def undo(self) -> Edit:
         if not self._done:
             raise EditError("There is nothing to undo.")
-        return self._done[-1]
-
-    @property
-    def to_redo(self) -> Edit:
-        """The edit that `redone` does again."""
-        if not self._undone:
-            raise EditError("There is nothing to do again.")
-        return self._undone[-1]
-
-    def undone(self) -> None:
         self._undone.append(self._done.pop())
         self._write(["undo"])
+        return self._undone[-1]
 
-    def redone(self) -> None:
+    def redo(self) -> Edit:
+        if not self._undone:
+            raise EditError("There is nothing to do again.")
         self._done.append(self._undone.pop())
         self._write(["redo"])
+        return self._done[-1]
 
     def clear(self) -> None:
         self._done, self._undone = [], []

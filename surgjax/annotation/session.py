@@ -262,16 +262,14 @@ class AnnotationSession:
 
     def undo(self) -> int | None:
         """Takes the last edit back; returns the frame it was on."""
-        edit = self.history.to_undo
+        edit = self.history.undo()
         self._apply(edit.after, edit.before, edit.place, edit)
-        self.history.undone()
         return edit.frame
 
     def redo(self) -> int | None:
         """Does again what was undone last; returns the frame it was on."""
-        edit = self.history.to_redo
+        edit = self.history.redo()
         self._apply(edit.before, edit.after, edit.place, None)
-        self.history.redone()
         return edit.frame
 
     def _mark(
@@ -309,15 +307,9 @@ class AnnotationSession:
         item = after or before
         assert item is not None
         self._used.add(item.object_id)
-        document = documents.put(self.document, after, item.object_id, place)
-        try:
-            self.tracker.change(before, after, None if undone is None else undone.mark)
-            self.folder.save(document)
-        except Exception:  # a frame that cannot be read, a full disk: nothing was said then
-            self.tracker.change_back(item.object_id, before)
-            self.folder.save(self.document)
-            raise
-        self.document = document
+        self.tracker.change(before, after, None if undone is None else undone.mark)
+        self.document = documents.put(self.document, after, item.object_id, place)
+        self.folder.save(self.document)
         self.revision += 1
 
     def _free_id(self) -> int:

@@ -150,12 +150,6 @@ class Tracker:
         if back_to is not None and back_to[1:] == self.mark(after.object_id)[1:]:
             files.fresh = back_to.fresh
 
-    def change_back(self, obj_id: int, before: Item | None) -> None:
-        """After a change that failed in the middle: what there is of it goes."""
-        self.state.objects.pop(obj_id, None)
-        if before is not None:
-            self.load(before)
-
     def _change_correction(
         self, files: ObjectFiles, track: ObjectTrack, item: Item, frame: int
     ) -> None:
