@@ -258,7 +258,14 @@ class AnnotationSession:
         item, frame = find(self.document, id), self._frame(frame)
         if frame not in item.marks:
             raise EditError(f"Object {id} has no prompt on frame {frame}.")
-        self._edit("clear prompts", item, item.with_marks(frame, Marks()), frame)
+        after = item.with_marks(frame, Marks())
+        starts = [after.marks[f].mask for f in after.anchors]
+        if starts and not any(m is None or self.folder.read_mask(m).any() for m in starts):
+            raise EditError(
+                f"Object {id} would begin on frame {after.anchors[0]}, where its mask is empty; "
+                "clear that one first, or remove the object."
+            )
+        self._edit("clear prompts", item, after, frame)
 
     def undo(self) -> int | None:
         """Takes the last edit back; returns the frame it was on."""

@@ -47,6 +47,23 @@ def marks(session, place=0):
     return session.describe()["objects"][place]["prompts"]
 
 
+def test_an_object_does_not_come_to_begin_with_an_empty_mask(session, predictor, video, tmp_path):
+    one = session.add_point(None, 0, 20, 20, 1)
+    finish(session.track("forward"))
+    across = [[0, 0], [WIDTH - 1, HEIGHT - 1]]
+    if not session.masks(10)[0].any():
+        session.paint(one, 10, across, 2, False)
+    session.paint(one, 10, across, 100, True)
+    with pytest.raises(EditError, match="would begin on frame 10, where its mask is empty"):
+        session.clear_prompts(one, 0)  # a prompts file that says so is refused
+    session.close()
+    again = open_session(predictor, video, tmp_path / "out")
+    again.clear_prompts(one, 10)
+    again.clear_prompts(one, 0)
+    assert marks(again) == []
+    again.close()
+
+
 def test_states_follow_the_prompts(session):
     one = session.add_point(None, 8, 20, 20, 1)
     assert states(session) == ["none"] * 8 + ["fresh"] + ["none"] * 11
