@@ -269,14 +269,16 @@ class AnnotationSession:
 
     def undo(self) -> int | None:
         """Takes the last edit back; returns the frame it was on."""
-        edit = self.history.undo()
+        edit = self.history.last_done
         self._apply(edit.after, edit.before, edit.place, edit)
+        self.history.undo()
         return edit.frame
 
     def redo(self) -> int | None:
         """Does again what was undone last; returns the frame it was on."""
-        edit = self.history.redo()
+        edit = self.history.last_undone
         self._apply(edit.before, edit.after, edit.place, None)
+        self.history.redo()
         return edit.frame
 
     def _mark(
@@ -314,10 +316,17 @@ class AnnotationSession:
         item = after or before
         assert item is not None
         self._used.add(item.object_id)
-        self.tracker.change(before, after, None if undone is None else undone.mark)
-        self.document = documents.put(self.document, after, item.object_id, place)
-        self.folder.save(self.document)
-        self.revision += 1
+        document = documents.put(self.document, after, item.object_id, place)
+        try:
+            self.tracker.change(before, after, None if undone is None else undone.mark)
+            self.folder.save(document)
+            self.document = document
+        except Exception:  # what is not saved has not been said
+            if after is not None:
+                self.tracker.give_up(item.object_id)
+            raise
+        finally:  # also after a failure: masks may be out of date then
+            self.revision += 1
 
     def _free_id(self) -> int:
         object_id = documents.free_id(self.document, self._used)

@@ -64,6 +64,54 @@ def test_an_object_does_not_come_to_begin_with_an_empty_mask(session, predictor,
     again.close()
 
 
+def test_an_edit_that_fails_leaves_nothing_behind(predictor, video, tmp_path, monkeypatch):
+    """A full disk: what was refused must be neither in the masks nor half undone."""
+    session = open_session(predictor, video, tmp_path / "out")
+    one = session.add_point(None, 0, 20, 20, 1)
+    session.add_point(one, 0, 26, 22, 1)
+    finish(session.track("forward", 10))
+    before, said = session.describe(), (tmp_path / "out/prompts.json").read_bytes()
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    def refused(edit):
+        with pytest.raises(OSError, match="No space left"):
+            edit()
+        now = session.describe()
+        assert all(now[key] == before[key] for key in ("undo", "redo"))
+        assert now["objects"][0]["prompts"] == before["objects"][0]["prompts"]
+        assert (tmp_path / "out/prompts.json").read_bytes() == said
+
+    answers, folder = session.files.object(one).answers, session.folder
+    for holder, name in ((answers, "put"), (folder, "save")):
+        with monkeypatch.context() as patch:
+            patch.setattr(holder, name, full)
+            refused(lambda: session.add_point(one, 0, 60, 30, 1))
+            refused(lambda: session.add_point(one, 5, 60, 30, 0))
+            refused(session.undo)
+            refused(lambda: session.remove_object(one)) if holder is folder else None
+    finish(session.track("forward"))
+    mine = pictures(session)
+    session.close()
+    prompts, run = tmp_path / "out/prompts.json", tmp_path / "run"
+    want = small.tracked(predictor, video, prompts, run, "forward")
+    assert np.array_equal(mine, np.stack([want[t] for t in range(FRAMES)]))
+
+
+def test_the_journal_of_edits_outlives_a_full_disk(session, predictor, video, tmp_path):
+    one = session.add_point(None, 0, 20, 20, 1)
+    path = tmp_path / "out/history.jsonl"
+    with path.open("a") as file:
+        file.write('{"label": "half of')  # what a write that failed can leave
+    session.history._is_torn = True
+    session.add_point(one, 0, 26, 22, 1)
+    session.close()
+    again = open_session(predictor, video, tmp_path / "out")
+    assert again.describe()["undo"] == "add point" and len(list(again.history.items)) == 3
+    again.close()
+
+
 def test_states_follow_the_prompts(session):
     one = session.add_point(None, 8, 20, 20, 1)
     assert states(session) == ["none"] * 8 + ["fresh"] + ["none"] * 11
