@@ -327,3 +327,19 @@ def test_frames_of_a_long_video(workplace):
     tab.page.wait_for_function("() => document.body.dataset.frame.startsWith('100')")
     tab.press("]").ready(frame=199_999)
     tab.page.wait_for_selector('#timeline[aria-valuetext="Frame 199999 of 199999"]')
+
+
+def test_a_click_right_after_n_is_for_the_new_object(workplace):
+    """Also where the server is busy with a frame and has not made the object yet."""
+    tab = workplace.tab(workplace.serve(delay=0.5)).open().ready(frame=0)
+    tab.click(20, 20)
+    tab.page.wait_for_selector('body[data-pending="0"]')
+    tab.press("p")
+    tab.page.wait_for_selector("#job:not([hidden])")
+    with tab.edit():
+        tab.press("n")
+        tab.page.mouse.click(*tab.at(40, 20))
+    tab.page.wait_for_selector('body[data-pending="0"]')
+    tab.seen()
+    assert tab.prompts(1)[0]["points"] == [[20, 20]]
+    assert tab.prompts(2)[0]["points"] == [[40, 20]]

@@ -220,10 +220,12 @@ export class Tools {
 
   /** For the object chosen now and the frame that is seen now, also where another is on its way. */
   #edit(op, values) {
-    const { object, shown } = this.state;
+    const { object, shown, pending } = this.state;
     if (shown) {
       this.state.set({ wanted: shown.frame });
-      this.link.edit(op, { id: object, frame: shown.frame, ...values });
+      // An object that was asked for and has not come yet is the one that is meant.
+      const id = pending.some((each) => each.op === "add_object") ? null : object;
+      this.link.edit(op, { id, frame: shown.frame, ...values });
     }
   }
 }
