@@ -118,11 +118,12 @@ class AnnotationSession:
                 )
             self.document = self.folder.read(Path(prompts))
             self._used = {item.object_id for item in self.document}
-            self.folder.save(self.document)
         for item in self.document:
             if item.marks:
                 say(f"object {item.object_id}: {len(item.marks)} prompted frames")
             self.tracker.load(item)
+        if prompts is not None:  # only now: a file that cannot be answered leaves the folder empty
+            self.folder.save(self.document)
 
     # ---- what there is (any thread) ------------------------------------------------------------
 

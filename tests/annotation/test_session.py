@@ -269,6 +269,29 @@ def test_folders_that_are_refused(predictor, video, tmp_path):
         open_session(predictor, video, tmp_path / "broken")
 
 
+def test_a_prompts_file_that_cannot_be_answered_leaves_no_annotations(predictor, video, tmp_path):
+    points = [[x, y] for x in range(30) for y in range(10)]  # more than a model takes
+    for name, found in (("many", points), ("few", points[:3])):
+        prompts = {"objects": [{"id": 1, "prompts": [{"frame": 0, "points": found}]}]}
+        (tmp_path / f"{name}.json").write_text(json.dumps(prompts))
+    with pytest.raises(ValueError, match="object 1, frame 0|points on one frame"):
+        open_session(predictor, video, tmp_path / "out", prompts=tmp_path / "many.json")
+    session = open_session(predictor, video, tmp_path / "out", prompts=tmp_path / "few.json")
+    assert len(marks(session)[0]["points"]) == 3
+    session.close()
+
+
+def test_a_painted_mask_is_named_by_its_pixels(session, monkeypatch):
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[3:9, 4:30] = True
+    name = session.folder.save_mask(mask)
+    save = Image.Image.save
+    monkeypatch.setattr(Image.Image, "save", lambda i, f, k: save(i, f, k, compress_level=1))
+    assert session.folder.save_mask(mask) == name  # also where the file would be another
+    assert session.folder.save_mask(~mask) != name
+    assert np.array_equal(session.folder.read_mask(name), mask)
+
+
 def test_prompts_made_elsewhere(predictor, video, tmp_path):
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     mask[5:20, 10:40] = 255
