@@ -343,3 +343,29 @@ def test_a_click_right_after_n_is_for_the_new_object(workplace):
     tab.seen()
     assert tab.prompts(1)[0]["points"] == [[20, 20]]
     assert tab.prompts(2)[0]["points"] == [[40, 20]]
+
+
+def test_a_stroke_longer_than_the_session_takes_is_painted_whole(workplace):
+    tab = workplace.tab(workplace.serve(width=100, height=60)).open().ready(frame=0)
+    before = int(tab.data("revision"))
+    tab.press("g")
+    tab.page.mouse.move(*tab.at(0, 0))
+    tab.page.mouse.down()
+    walk = """([left, top, zoom]) => {
+      const canvas = document.getElementById("picture");
+      for (let i = 1; i < 4300; i++) {
+        const clientX = left + (i % 100) * zoom;
+        const clientY = top + Math.floor(i / 100) * zoom;
+        const where = { clientX, clientY, pointerId: 1, buttons: 1, bubbles: true };
+        canvas.dispatchEvent(new PointerEvent("pointermove", where));
+      }
+    }"""
+    tab.page.evaluate(walk, [*tab.at(0, 0), tab.zoom])
+    tab.page.mouse.move(*tab.at(99, 42))
+    tab.page.mouse.up()
+    tab.page.wait_for_function("before => document.body.dataset.revision > before + 1", arg=before)
+    tab.page.wait_for_selector('body[data-pending="0"]')
+    tab.seen()
+    assert "points" not in tab.message()
+    labels, _ = tab.session.masks(0)
+    assert labels[:43].all() and tab.ids() == [1]
