@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import getpass
+import resource
 import secrets
 import socket
 import threading
@@ -27,6 +28,7 @@ from surgjax.inference.frames import open_video
 from surgjax.inference.prompt_file import read_prompts
 from surgjax.memory.registry import options_for, stated
 
+_OPEN_FILES = 4096  # an object keeps seven open, and there may be 254
 _say = functools.partial(print, flush=True)  # the address is needed at once, also through a pipe
 
 
@@ -82,6 +84,7 @@ def run(
     """Everything but flag parsing; returns when the server was stopped."""
     tracking = options.for_tracking()
     check_options(tracking)
+    allow_open_files()
     _check_folder(options)
     with open_video(options.video) as source:
         if options.prompts:
@@ -112,6 +115,14 @@ def run(
         token = secrets.token_urlsafe(24)
         serve(session, listening, token, lambda: _ready(options, port_of(listening), token, say))
     say(f"stopped; the annotations are in {options.folder}")
+
+
+def allow_open_files() -> None:
+    """Raises what the shell allows, often 1024 or 256, as far as the system lets it."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if most == resource.RLIM_INFINITY else min(_OPEN_FILES, most)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _check_folder(options: AnnotateOptions) -> None:

@@ -173,14 +173,15 @@ class AnnotationFolder:
 
     def save_mask(self, mask: np.ndarray) -> str:
         """Writes a mask (H, W), bool; its name relative to the folder says what is in it."""
-        buffer = io.BytesIO()
-        Image.fromarray(np.asarray(mask, np.uint8) * 255).convert("1").save(buffer, "PNG")
-        data = buffer.getvalue()
-        name = f"{MASKS}/{hashlib.sha256(data).hexdigest()[:16]}.png"
+        # Of the pixels, not of the file: another version of Pillow writes the same mask otherwise.
+        pixels = str(mask.shape).encode() + np.packbits(np.asarray(mask, bool)).tobytes()
+        name = f"{MASKS}/{hashlib.sha256(pixels).hexdigest()[:16]}.png"
         path = self.path / name
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
-            write_file(path, data)
+            buffer = io.BytesIO()
+            Image.fromarray(np.asarray(mask, np.uint8) * 255).convert("1").save(buffer, "PNG")
+            write_file(path, buffer.getvalue())
         return name
 
     def read_mask(self, name: str) -> np.ndarray:

@@ -42,6 +42,7 @@ class History:
         self._path = path
         self._done: list[Edit] = []
         self._undone: list[Edit] = []
+        self._is_torn = False
         try:
             self._read()
             fits = self._leads_to(document)
@@ -54,11 +55,13 @@ class History:
 
     @property
     def undo_label(self) -> str | None:
-        return self._done[-1].label if self._done else None
+        done = self._done  # replaced, never changed: other threads ask, too
+        return done[-1].label if done else None
 
     @property
     def redo_label(self) -> str | None:
-        return self._undone[-1].label if self._undone else None
+        undone = self._undone
+        return undone[-1].label if undone else None
 
     @property
     def items(self) -> Iterable[Item]:
@@ -71,19 +74,31 @@ class History:
         self._undone = []
         self._write([_as_json(edit)])
 
-    def undo(self) -> Edit:
+    @property
+    def last_done(self) -> Edit:
+        """What `undo` would take back."""
         if not self._done:
             raise EditError("There is nothing to undo.")
-        self._undone.append(self._done.pop())
-        self._write(["undo"])
-        return self._undone[-1]
+        return self._done[-1]
 
-    def redo(self) -> Edit:
+    @property
+    def last_undone(self) -> Edit:
+        """What `redo` would do again."""
         if not self._undone:
             raise EditError("There is nothing to do again.")
-        self._done.append(self._undone.pop())
+        return self._undone[-1]
+
+    def undo(self) -> None:
+        """The last edit has been taken back."""
+        self._undone = [*self._undone, self.last_done]
+        self._done = self._done[:-1]
+        self._write(["undo"])
+
+    def redo(self) -> None:
+        """What was undone last has been done again."""
+        self._done = [*self._done, self.last_undone]
+        self._undone = self._undone[:-1]
         self._write(["redo"])
-        return self._done[-1]
 
     def clear(self) -> None:
         self._done, self._undone = [], []
@@ -92,14 +107,23 @@ class History:
     # ---- the journal ---------------------------------------------------------------------------
 
     def _write(self, lines: list[Any]) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        if self._is_torn:
+            self._rewrite()
+            return
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError:
+            self._is_torn = True  # the last line may be half of one, and another must not follow it
+            raise
 
     def _rewrite(self) -> None:
         lines = [_as_json(edit) for edit in (*self._done, *self._undone[::-1])]
         lines += ["undo"] * len(self._undone)
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         write_file(self._path, text.encode())
+        self._is_torn = False
 
     def _read(self) -> None:
         text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""

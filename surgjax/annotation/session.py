@@ -118,11 +118,12 @@ class AnnotationSession:
                 )
             self.document = self.folder.read(Path(prompts))
             self._used = {item.object_id for item in self.document}
-            self.folder.save(self.document)
         for item in self.document:
             if item.marks:
                 say(f"object {item.object_id}: {len(item.marks)} prompted frames")
             self.tracker.load(item)
+        if prompts is not None:  # only now: a file that cannot be answered leaves the folder empty
+            self.folder.save(self.document)
 
     # ---- what there is (any thread) ------------------------------------------------------------
 
@@ -258,18 +259,27 @@ class AnnotationSession:
         item, frame = find(self.document, id), self._frame(frame)
         if frame not in item.marks:
             raise EditError(f"Object {id} has no prompt on frame {frame}.")
-        self._edit("clear prompts", item, item.with_marks(frame, Marks()), frame)
+        after = item.with_marks(frame, Marks())
+        starts = [after.marks[f].mask for f in after.anchors]
+        if starts and not any(m is None or self.folder.read_mask(m).any() for m in starts):
+            raise EditError(
+                f"Object {id} would begin on frame {after.anchors[0]}, where its mask is empty; "
+                "clear that one first, or remove the object."
+            )
+        self._edit("clear prompts", item, after, frame)
 
     def undo(self) -> int | None:
         """Takes the last edit back; returns the frame it was on."""
-        edit = self.history.undo()
+        edit = self.history.last_done
         self._apply(edit.after, edit.before, edit.place, edit)
+        self.history.undo()
         return edit.frame
 
     def redo(self) -> int | None:
         """Does again what was undone last; returns the frame it was on."""
-        edit = self.history.redo()
+        edit = self.history.last_undone
         self._apply(edit.before, edit.after, edit.place, None)
+        self.history.redo()
         return edit.frame
 
     def _mark(
@@ -307,10 +317,17 @@ class AnnotationSession:
         item = after or before
         assert item is not None
         self._used.add(item.object_id)
-        self.tracker.change(before, after, None if undone is None else undone.mark)
-        self.document = documents.put(self.document, after, item.object_id, place)
-        self.folder.save(self.document)
-        self.revision += 1
+        document = documents.put(self.document, after, item.object_id, place)
+        try:
+            self.tracker.change(before, after, None if undone is None else undone.mark)
+            self.folder.save(document)
+            self.document = document
+        except Exception:  # what is not saved has not been said
+            if after is not None:
+                self.tracker.give_up(item.object_id)
+            raise
+        finally:  # also after a failure: masks may be out of date then
+            self.revision += 1
 
     def _free_id(self) -> int:
         object_id = documents.free_id(self.document, self._used)

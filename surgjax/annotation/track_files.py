@@ -35,8 +35,8 @@ class RecordFile:
         self._size = sum(self._sizes.values())
         index = path.with_suffix(".index")
         if not index.exists() or index.stat().st_size != num_frames * _INDEX.itemsize:
-            with index.open("wb") as file:
-                file.truncate(num_frames * _INDEX.itemsize)
+            # Zeros, not a hole: where a mapped file has to grow on a full disk the process dies.
+            index.write_bytes(bytes(num_frames * _INDEX.itemsize))
         self.index = np.memmap(index, _INDEX, "r+", shape=(num_frames,))
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
 

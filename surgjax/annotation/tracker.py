@@ -105,12 +105,12 @@ class Tracker:
             files.fresh = None if first is None else (first, first)
 
     def mark(self, obj_id: int) -> Mark:
-        files, _ = self._object(obj_id)
+        files = self.files.object(obj_id)
         return Mark(files.fresh, files.writes, self.files.folder.name)
 
     def was_tracked(self, obj_id: int) -> bool:
         """Whether a propagation has ever come to a frame of the object."""
-        files, _ = self._object(obj_id)
+        files = self.files.object(obj_id)
         return bool(files.tracked.index["key"].any() or files.found.index["key"].any())
 
     def change(self, before: Item | None, after: Item | None, back_to: Mark | None = None) -> None:
@@ -149,6 +149,14 @@ class Tracker:
             files.writes += 1  # the answer of one kind gave way to the other's
         if back_to is not None and back_to[1:] == self.mark(after.object_id)[1:]:
             files.fresh = back_to.fresh
+
+    def give_up(self, obj_id: int) -> None:
+        """After a change that failed half-way, as on a full disk: nothing of the object counts as
+        up to date, and it is taken up anew from its prompts when it is needed next."""
+        self.state.objects.pop(obj_id, None)
+        files = self.files.object(obj_id)
+        files.fresh = None
+        files.writes += 1
 
     def _change_correction(
         self, files: ObjectFiles, track: ObjectTrack, item: Item, frame: int
@@ -265,6 +273,9 @@ class Tracker:
         """
         if direction not in DIRECTIONS:
             raise EditError(f"Direction {direction}: one of {', '.join(DIRECTIONS)} expected.")
+        for item in document:
+            if item.object_id not in self.state.objects:  # a change of it had failed
+                self.load(item)
         ways = [1, -1] if direction == "both" else [1 if direction == "forward" else -1]
         passes = [(way, *self._plan(document, way, frames)) for way in ways]
         passes = [each for each in passes if each[1]]

@@ -10,6 +10,7 @@ Differs: SAM 2 loads the whole video before tracking; here frames are decoded wh
          only a few are kept.
 """
 
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 
@@ -74,22 +75,25 @@ class FrameSource:
 
 
 class FrameCache:
-    """The frames used last, bounded in number and in bytes."""
+    """The frames used last, bounded in number and in bytes. Any thread may ask."""
 
     def __init__(self, frame_bytes: int):
         self.capacity = int(np.clip(CACHE_BYTES // max(frame_bytes, 1), 2, CACHE_FRAMES))
         self._frames: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._lock = threading.Lock()
 
     def get(self, frame_index: int) -> np.ndarray | None:
-        frame = self._frames.get(frame_index)
-        if frame is not None:
-            self._frames.move_to_end(frame_index)
-        return frame
+        with self._lock:
+            frame = self._frames.get(frame_index)
+            if frame is not None:
+                self._frames.move_to_end(frame_index)
+            return frame
 
     def put(self, frame_index: int, frame: np.ndarray) -> np.ndarray:
         frame.setflags(write=False)  # callers share it: drawing on it would change later reads
-        self._frames[frame_index] = frame
-        self._frames.move_to_end(frame_index)
-        while len(self._frames) > self.capacity:
-            self._frames.popitem(last=False)
+        with self._lock:
+            self._frames[frame_index] = frame
+            self._frames.move_to_end(frame_index)
+            while len(self._frames) > self.capacity:
+                self._frames.popitem(last=False)
         return frame

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 from experiments.annotation import serving
-from experiments.annotation.launcher import AnnotateOptions, run
+from experiments.annotation.launcher import AnnotateOptions, allow_open_files, run
 from experiments.annotation.serving import bound, listen, port_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,7 +111,7 @@ def test_the_command_ends_with_one_message_and_status_1(tmp_path):
 
 _LAUNCH = """
 import sys, types
-from experiments.annotation.launcher import AnnotateOptions, run
+from experiments.annotation.launcher import AnnotateOptions, allow_open_files, run
 from tests.annotation.fake_session import FakeSession
 
 predictor = types.SimpleNamespace(
@@ -180,3 +181,14 @@ def test_ctrl_c_waits_for_the_frame_at_work_and_a_second_one_does_not(tmp_path):
     finally:
         process.kill()
         process.communicate()
+
+
+def test_many_objects_find_enough_open_files():
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+        allow_open_files()
+        allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        assert allowed == min(4096, most if most > 0 else 4096)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -312,3 +312,45 @@ def test_frames_of_a_long_video(workplace):
     tab.page.wait_for_function("() => document.body.dataset.frame.startsWith('100')")
     tab.press("]").ready(frame=199_999)
     tab.page.wait_for_selector('#timeline[aria-valuetext="Frame 199999 of 199999"]')
+
+
+def test_a_click_right_after_n_is_for_the_new_object(workplace):
+    """Also where the server is busy with a frame and has not made the object yet."""
+    tab = workplace.tab(workplace.serve(delay=0.5)).open().ready(frame=0)
+    tab.click(20, 20)
+    tab.page.wait_for_selector('body[data-pending="0"]')
+    tab.press("p")
+    tab.page.wait_for_selector("#job:not([hidden])")
+    with tab.edit():
+        tab.press("n")
+        tab.page.mouse.click(*tab.at(40, 20))
+    tab.page.wait_for_selector('body[data-pending="0"]')
+    tab.seen()
+    assert tab.prompts(1)[0]["points"] == [[20, 20]]
+    assert tab.prompts(2)[0]["points"] == [[40, 20]]
+
+
+def test_a_stroke_longer_than_the_session_takes_is_painted_whole(workplace):
+    tab = workplace.tab(workplace.serve(width=100, height=60)).open().ready(frame=0)
+    before = int(tab.data("revision"))
+    tab.press("g")
+    tab.page.mouse.move(*tab.at(0, 0))
+    tab.page.mouse.down()
+    walk = """([left, top, zoom]) => {
+      const canvas = document.getElementById("picture");
+      for (let i = 1; i < 4300; i++) {
+        const clientX = left + (i % 100) * zoom;
+        const clientY = top + Math.floor(i / 100) * zoom;
+        const where = { clientX, clientY, pointerId: 1, buttons: 1, bubbles: true };
+        canvas.dispatchEvent(new PointerEvent("pointermove", where));
+      }
+    }"""
+    tab.page.evaluate(walk, [*tab.at(0, 0), tab.zoom])
+    tab.page.mouse.move(*tab.at(99, 42))
+    tab.page.mouse.up()
+    tab.page.wait_for_function("before => document.body.dataset.revision > before + 1", arg=before)
+    tab.page.wait_for_selector('body[data-pending="0"]')
+    tab.seen()
+    assert "points" not in tab.message()
+    labels, _ = tab.session.masks(0)
+    assert labels[:43].all() and tab.ids() == [1]

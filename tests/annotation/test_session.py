@@ -47,6 +47,71 @@ def marks(session, place=0):
     return session.describe()["objects"][place]["prompts"]
 
 
+def test_an_object_does_not_come_to_begin_with_an_empty_mask(session, predictor, video, tmp_path):
+    one = session.add_point(None, 0, 20, 20, 1)
+    finish(session.track("forward"))
+    across = [[0, 0], [WIDTH - 1, HEIGHT - 1]]
+    if not session.masks(10)[0].any():
+        session.paint(one, 10, across, 2, False)
+    session.paint(one, 10, across, 100, True)
+    with pytest.raises(EditError, match="would begin on frame 10, where its mask is empty"):
+        session.clear_prompts(one, 0)  # a prompts file that says so is refused
+    session.close()
+    again = open_session(predictor, video, tmp_path / "out")
+    again.clear_prompts(one, 10)
+    again.clear_prompts(one, 0)
+    assert marks(again) == []
+    again.close()
+
+
+def test_an_edit_that_fails_leaves_nothing_behind(predictor, video, tmp_path, monkeypatch):
+    """A full disk: what was refused must be neither in the masks nor half undone."""
+    session = open_session(predictor, video, tmp_path / "out")
+    one = session.add_point(None, 0, 20, 20, 1)
+    session.add_point(one, 0, 26, 22, 1)
+    finish(session.track("forward", 10))
+    before, said = session.describe(), (tmp_path / "out/prompts.json").read_bytes()
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    def refused(edit):
+        with pytest.raises(OSError, match="No space left"):
+            edit()
+        now = session.describe()
+        assert all(now[key] == before[key] for key in ("undo", "redo"))
+        assert now["objects"][0]["prompts"] == before["objects"][0]["prompts"]
+        assert (tmp_path / "out/prompts.json").read_bytes() == said
+
+    answers, folder = session.files.object(one).answers, session.folder
+    for holder, name in ((answers, "put"), (folder, "save")):
+        with monkeypatch.context() as patch:
+            patch.setattr(holder, name, full)
+            refused(lambda: session.add_point(one, 0, 60, 30, 1))
+            refused(lambda: session.add_point(one, 5, 60, 30, 0))
+            refused(session.undo)
+            refused(lambda: session.remove_object(one)) if holder is folder else None
+    finish(session.track("forward"))
+    mine = pictures(session)
+    session.close()
+    prompts, run = tmp_path / "out/prompts.json", tmp_path / "run"
+    want = small.tracked(predictor, video, prompts, run, "forward")
+    assert np.array_equal(mine, np.stack([want[t] for t in range(FRAMES)]))
+
+
+def test_the_journal_of_edits_outlives_a_full_disk(session, predictor, video, tmp_path):
+    one = session.add_point(None, 0, 20, 20, 1)
+    path = tmp_path / "out/history.jsonl"
+    with path.open("a") as file:
+        file.write('{"label": "half of')  # what a write that failed can leave
+    session.history._is_torn = True
+    session.add_point(one, 0, 26, 22, 1)
+    session.close()
+    again = open_session(predictor, video, tmp_path / "out")
+    assert again.describe()["undo"] == "add point" and len(list(again.history.items)) == 3
+    again.close()
+
+
 def test_states_follow_the_prompts(session):
     one = session.add_point(None, 8, 20, 20, 1)
     assert states(session) == ["none"] * 8 + ["fresh"] + ["none"] * 11
@@ -202,6 +267,29 @@ def test_folders_that_are_refused(predictor, video, tmp_path):
     (tmp_path / "broken" / "session.json").write_text("{}")
     with pytest.raises(FolderError, match=r"session\.json is not a session of this program"):
         open_session(predictor, video, tmp_path / "broken")
+
+
+def test_a_prompts_file_that_cannot_be_answered_leaves_no_annotations(predictor, video, tmp_path):
+    points = [[x, y] for x in range(30) for y in range(10)]  # more than a model takes
+    for name, found in (("many", points), ("few", points[:3])):
+        prompts = {"objects": [{"id": 1, "prompts": [{"frame": 0, "points": found}]}]}
+        (tmp_path / f"{name}.json").write_text(json.dumps(prompts))
+    with pytest.raises(ValueError, match="object 1, frame 0|points on one frame"):
+        open_session(predictor, video, tmp_path / "out", prompts=tmp_path / "many.json")
+    session = open_session(predictor, video, tmp_path / "out", prompts=tmp_path / "few.json")
+    assert len(marks(session)[0]["points"]) == 3
+    session.close()
+
+
+def test_a_painted_mask_is_named_by_its_pixels(session, monkeypatch):
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[3:9, 4:30] = True
+    name = session.folder.save_mask(mask)
+    save = Image.Image.save
+    monkeypatch.setattr(Image.Image, "save", lambda i, f, k: save(i, f, k, compress_level=1))
+    assert session.folder.save_mask(mask) == name  # also where the file would be another
+    assert session.folder.save_mask(~mask) != name
+    assert np.array_equal(session.folder.read_mask(name), mask)
 
 
 def test_prompts_made_elsewhere(predictor, video, tmp_path):

@@ -52,6 +52,13 @@ def test_a_long_video_takes_room_for_what_is_tracked_alone(tmp_path):
     assert path.stat().st_size > 10**7 and path.stat().st_blocks * 512 < 10**6
 
 
+def test_the_mapped_index_has_its_room_from_the_start(tmp_path):
+    """A hole in it would kill the process on a full disk, where a sentence is due."""
+    TrackFiles(tmp_path, 200_000, SHAPES).object(1)
+    path = tmp_path / "1" / "tracked.index"
+    assert path.stat().st_blocks * 512 >= path.stat().st_size == 200_000 * 12
+
+
 def test_a_record_that_is_half_written_is_none(tmp_path, monkeypatch):
     files = TrackFiles(tmp_path, 10, SHAPES)
     files.put(1, 3, record(1))

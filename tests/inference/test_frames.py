@@ -2,7 +2,9 @@
 
 import logging
 import struct
+import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -317,6 +319,23 @@ def test_cache_is_bounded_in_frames_and_bytes():
     assert frame_source.FrameCache(1).capacity == frame_source.CACHE_FRAMES
     assert frame_source.FrameCache(1920 * 1080 * 3).capacity <= 16
     assert frame_source.FrameCache(10**9).capacity == 2
+
+
+def test_the_cache_takes_requests_of_several_threads():
+    """The annotation page reads frames in two; a frame could go between being found and moved."""
+    cache, interval = frame_source.FrameCache(10**9), sys.getswitchinterval()
+
+    def ask(_):
+        for k in range(30_000):
+            if cache.get(k % 3) is None:
+                cache.put(k % 3, np.zeros(1))
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(ask, range(3)))
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_natural_order_key():

@@ -75,7 +75,8 @@ export class Frames {
       if (this.#kept.size <= most) {
         return;
       }
-      if (frame !== this.#state.shown?.frame) {
+      // Nor the picture of one whose masks are on their way: it is used again when they are here.
+      if (frame !== this.#state.shown?.frame && !this.#loading.has(frame)) {
         this.#kept.delete(frame);
         bitmap.close();
       }

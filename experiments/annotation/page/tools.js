@@ -4,6 +4,7 @@ import { boxOf } from "./marks.js";
 
 const DRAG = 4; // CSS pixels from which on a press is a drag
 const LARGEST_RADIUS = 400;
+const LONGEST = 4096; // points of a stroke that the session takes at once
 const HOW_TO_AIM = "I, J, K and L show the cross-hair.";
 
 export class Tools {
@@ -215,15 +216,21 @@ export class Tools {
   }
 
   #paint(stroke, erase) {
-    this.#edit("paint", { stroke, radius: this.state.radius, erase });
+    const { radius } = this.state;
+    // Longer ones go in parts: the last point of one is the first of the next.
+    for (let from = 0; from === 0 || from < stroke.length - 1; from += LONGEST - 1) {
+      this.#edit("paint", { stroke: stroke.slice(from, from + LONGEST), radius, erase });
+    }
   }
 
   /** For the object chosen now and the frame that is seen now, also where another is on its way. */
   #edit(op, values) {
-    const { object, shown } = this.state;
+    const { object, shown, pending } = this.state;
     if (shown) {
       this.state.set({ wanted: shown.frame });
-      this.link.edit(op, { id: object, frame: shown.frame, ...values });
+      // An object that was asked for and has not come yet is the one that is meant.
+      const id = pending.some((each) => each.op === "add_object") ? null : object;
+      this.link.edit(op, { id, frame: shown.frame, ...values });
     }
   }
 }
