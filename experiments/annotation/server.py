@@ -127,7 +127,7 @@ class Server:
 
     def _read_masks(self, frame: int) -> tuple[bytes, str, str]:
         # Before the masks: a change in between then leaves them looking old, never too new.
-        revision = self._session.describe()["revision"]
+        revision = self._session.revision
         labels, objects = self._session.masks(frame)
         packed = zlib.compress(np.ascontiguousarray(labels, np.uint8).data, level=1)
         return packed, json.dumps(objects, separators=(",", ":")), str(revision)

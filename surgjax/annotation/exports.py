@@ -24,6 +24,7 @@ from surgjax.annotation.document import Document
 from surgjax.annotation.errors import EditError, StaleError
 from surgjax.annotation.masks import stale_frames
 from surgjax.annotation.tracker import Step
+from surgjax.inference.frame_source import FrameReadError
 from surgjax.inference.mask_writer import write_file, write_palette_png
 from surgjax.inference.output_folder import OutputError, OutputFolder
 from surgjax.viz.overlay import PromptMarks
@@ -31,7 +32,7 @@ from surgjax.viz.result_pictures import ResultPictures
 
 FORMATS = {"masks": ["masks"], "coco": ["coco.json"], "overlay": ["overlay.mp4", "sheet.png"]}
 SUMMARY = "export.json"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
+_NAME = re.compile(r"\w[\w .-]{0,79}")  # as the page and the server have it
 _TAKEN = re.compile(r"prompts\.json|session\.json|history\.jsonl|painted|lock|tracks-.*")
 
 
@@ -49,8 +50,8 @@ def export(
         raise EditError(f"Formats {', '.join(formats)}: some of {', '.join(FORMATS)} expected.")
     if not _NAME.fullmatch(name) or _TAKEN.fullmatch(name):
         raise EditError(
-            f"An export cannot be named {name!r}: letters, digits, '-', '_' and '.' expected, and "
-            "no name that the session uses itself."
+            f"An export cannot be named {name!r}: letters, digits, spaces and - _ . expected, "
+            "and no name that the session uses itself."
         )
     if not any(item.marks for item in session.document):
         raise EditError("There is nothing to export yet: click on an object first.")
@@ -72,7 +73,10 @@ def _export(
 ) -> Generator[Step, None, dict[str, Any]]:
     document, frames = session.document, session.video["frames"]
     size = (session.video["height"], session.video["width"])
-    work = folder.open()
+    try:
+        work = folder.open()
+    except OutputError as error:
+        raise EditError(str(error)) from None
     try:
         coco = CocoFile(work, document, frames, size) if "coco" in formats else None
         pictures = None
@@ -93,7 +97,7 @@ def _export(
                 if pictures is not None:
                     scores = {o: a["iou"] for o, a in about.items() if a["present"]}
                     marks = _marks(document, frame)
-                    pictures.add(frame, session.frame(frame), labels, scores, marks)
+                    pictures.add(frame, _picture(session, frame, size), labels, scores, marks)
                 yield Step(frame, frame + 1, frames)
         finally:
             if pictures is not None:
@@ -102,7 +106,7 @@ def _export(
                 coco.close()
         if pictures is not None:
             pictures.save_sheet()
-        _write_summary(work, session, stale, present)
+        _write_summary(work, session, formats, stale, present)
         files = folder.finish()
     except BaseException:  # also where the iterator is closed: cancelled
         folder.discard()
@@ -110,7 +114,17 @@ def _export(
     return {"folder": str(folder.path), "files": [str(path) for path in files], "stale": stale}
 
 
-def _write_summary(work: Path, session: Any, stale: dict, present: np.ndarray) -> None:
+def _picture(session: Any, frame: int, size: tuple[int, int]) -> np.ndarray:
+    """The frame; grey where it cannot be read, so that the others can be exported."""
+    try:
+        return session.frame(frame)
+    except FrameReadError:
+        return np.full((*size, 3), 128, np.uint8)
+
+
+def _write_summary(
+    work: Path, session: Any, formats: list[str], stale: dict, present: np.ndarray
+) -> None:
     objects = [
         {
             "id": item.object_id,
@@ -121,7 +135,13 @@ def _write_summary(work: Path, session: Any, stale: dict, present: np.ndarray) -
         }
         for item in session.document
     ]
-    summary = {"video": session.video, "model": session.model, "objects": objects}
+    # Files of other formats in this folder are of an earlier export.
+    summary = {
+        "video": session.video,
+        "model": session.model,
+        "formats": formats,
+        "objects": objects,
+    }
     text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
     write_file(work / SUMMARY, text.encode())
 

@@ -55,7 +55,8 @@ class AnnotationFolder:
         if self.path.exists() and not self.path.is_dir():
             raise FolderError(f"--output={self.path} is a file; a folder expected.")
         known = (self.path / SESSION).exists()
-        if self.path.is_dir() and not known and any(self.path.iterdir()):
+        # A kill may have come right after the lock was made.
+        if self.path.is_dir() and not known and any(e.name != LOCK for e in self.path.iterdir()):
             raise FolderError(
                 f"--output={self.path} holds other things than annotations (it has no {SESSION}); "
                 "name a new or an empty folder."

@@ -5,7 +5,7 @@ Errors:  EditError where nothing is left.
 Source:  ours.
 Differs: nothing to compare with. It holds values before and after, not pictures: a thousand edits
          take as much room as what was said in them. On disk it is a journal, one line for each
-         edit, undo or redo: a kill costs the last line at most.
+         edit, undo or redo.
 """
 
 import json
@@ -38,19 +38,20 @@ class History:
     """Edits in order, and a place among them."""
 
     def __init__(self, path: Path, document: Document):
-        """What `path` holds, if it leads to this document: it may have been edited by hand."""
+        """What `path` holds. Where that does not lead to this document, because prompts.json was
+        edited by hand or a kill came before the last line, the difference is an edit, too."""
         self._path = path
         self._done: list[Edit] = []
         self._undone: list[Edit] = []
         self._is_torn = False
         try:
             self._read()
-            fits = self._leads_to(document)
         except (ValueError, KeyError, IndexError, TypeError) as error:
             logging.warning("%s cannot be read (%s): edits before now are final", path, error)
-            fits = False
-        if not fits:
             self._done, self._undone = [], []
+        missing = self._missing(document)
+        if missing:
+            self._done, self._undone = [*self._done, *missing], []
         self._rewrite()
 
     @property
@@ -138,15 +139,20 @@ class History:
             else:
                 self._done, self._undone = [*self._done, _from_json(said)], []
 
-    def _leads_to(self, document: Document) -> bool:
-        """Whether the objects are what the edits that count have made of them."""
+    def _missing(self, document: Document) -> list[Edit]:
+        """What leads from the objects that the edits have made to those of the document."""
         there = {item.object_id: item for item in document}
         seen: dict[int, Item | None] = {}
         for edit in self._done:
             seen[_id_of(edit)] = edit.after
         for edit in self._undone:  # the last one undone comes last
             seen[_id_of(edit)] = edit.before
-        return all(there.get(object_id) == item for object_id, item in seen.items())
+        changes = {o: (item, there.get(o)) for o, item in seen.items() if there.get(o) != item}
+        return [
+            Edit("change made elsewhere", before, after, None, None, None)
+            for before, after in changes.values()
+            if before is not None or after is not None
+        ]
 
 
 def _id_of(edit: Edit) -> int:

@@ -302,13 +302,14 @@ class Tracker:
                     starts[item.object_id] = start
         if not starts:
             return [], range(0)
-        items = [item for item in document if item.object_id in starts]
         most = self.files.num_frames if frames is None else frames
         if way > 0:
             start = min(starts.values())
-            return items, range(start, min(start + most, self.files.num_frames))
-        start = max(starts.values())
-        return items, range(start, max(start - most, -1), -1)
+            span = range(start, min(start + most, self.files.num_frames))
+        else:
+            start = max(starts.values())
+            span = range(start, max(start - most, -1), -1)
+        return [item for item in document if starts.get(item.object_id, -1) in span], span
 
     def _pass(self, items: list[Item], way: int, span: range) -> Iterator[int]:
         parts = {}

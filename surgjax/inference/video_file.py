@@ -52,7 +52,7 @@ class VideoFileSource(FrameSource):
 
     def __init__(self, path: str | Path):
         self.path = str(path)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._container = None
         self._frames: Iterator[tuple[int, av.VideoFrame | None]] = iter(())
         self._next_index = 0  # what self._frames yields next, at the least
@@ -259,8 +259,9 @@ class VideoFileSource(FrameSource):
             return frame
 
     def close(self) -> None:
-        """Closes the file; the next read opens it again."""
-        self._frames, self._next_index = iter(()), 0
-        if self._container is not None:
-            self._container.close()
-            self._container = None
+        """Closes the file, after a read under way; the next read opens it again."""
+        with self._lock:
+            self._frames, self._next_index = iter(()), 0
+            if self._container is not None:
+                self._container.close()
+                self._container = None

@@ -75,7 +75,7 @@ class FakeSession:
         self.is_closed = False
         self._objects: dict[int, FakeObject] = {}
         self._undo, self._redo = deque[_Undo](maxlen=100), deque[_Undo](maxlen=100)
-        self._revision = 0
+        self.revision = 0
         self._lock, self._at_work = threading.RLock(), threading.Lock()
 
     # Any thread.
@@ -88,7 +88,7 @@ class FakeSession:
                 "video": {"name": "fake.mp4", "path": "/videos/fake.mp4", **size, "fps": 25.0},
                 "model": dict(_MODEL),
                 "output": str(self.output),
-                "revision": self._revision,
+                "revision": self.revision,
                 "objects": [item.describe() for item in self._objects.values()],
                 "undo": self._undo[-1].label if self._undo else None,
                 "redo": self._redo[-1].label if self._redo else None,
@@ -99,7 +99,7 @@ class FakeSession:
     def timeline(self) -> dict:
         with self._lock:
             each = {str(i): item.timeline(LOW_SCORE) for i, item in self._objects.items()}
-            return {"revision": self._revision, "objects": each}
+            return {"revision": self.revision, "objects": each}
 
     def frame(self, frame: int) -> np.ndarray:
         return self.video[frame]
@@ -224,7 +224,7 @@ class FakeSession:
             for item in self._objects.values():
                 if frame in item.todo(way, self.video.num_frames)[:1]:
                     item.track_to(frame, way, self.video)
-            self._revision += 1
+            self.revision += 1
 
     def export(self, formats: list[str], name: str = "export", allow_stale: bool = False):
         stale = {i: item.timeline(LOW_SCORE)["stale"] for i, item in self._objects.items()}
@@ -284,7 +284,7 @@ class FakeSession:
             self._undo.append(_Undo(label, frame, self._snapshot()))
             self._redo.clear()
             yield
-            self._revision += 1
+            self.revision += 1
 
     def _go_back(self, source: deque[_Undo], target: deque[_Undo], what: str) -> int | None:
         if not source:
@@ -296,5 +296,5 @@ class FakeSession:
                 if i in self._objects:
                     old.gone_back(self._objects[i], entry.frame)
             self._objects = entry.objects
-            self._revision += 1
+            self.revision += 1
         return entry.frame

@@ -9,6 +9,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from surgjax.annotation.errors import EditError, StaleError
+from surgjax.inference.frame_source import FrameReadError
 from surgjax.inference.mask_writer import read_palette_png
 from tests.annotation import small
 from tests.annotation.small import FRAMES, HEIGHT, WIDTH, finish, open_session
@@ -90,6 +91,21 @@ def test_a_cancelled_export_leaves_the_earlier_one(session, tmp_path):
     finish(session.export(["masks", "coco", "overlay"]))
     assert (folder / "notes.txt").read_text() == "mine"
     assert (folder / "masks" / "00010.png").read_bytes() != before[folder / "masks" / "00010.png"]
+
+
+def test_a_frame_that_cannot_be_read_is_grey(session, tmp_path, monkeypatch):
+    read = session.frame
+
+    def frame(t):
+        if t == 4:
+            raise FrameReadError(4, "video", "its data is damaged")
+        return read(t)
+
+    monkeypatch.setattr(session, "frame", frame)
+    finish(session.export(["overlay"], "grau 1"))
+    with av.open(str(tmp_path / "out" / "grau 1" / "overlay.mp4")) as container:
+        pictures = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+    assert len(pictures) == FRAMES and abs(int(np.median(pictures[4])) - 128) < 12
 
 
 def test_an_export_over_a_file_is_refused(session, tmp_path):

@@ -1,6 +1,7 @@
 """Brush strokes, pixel by pixel."""
 
 import numpy as np
+import pytest
 
 from surgjax.annotation.painting import paint
 
@@ -38,6 +39,15 @@ def test_strokes_are_all_pixels_within_the_radius():
     ):
         found = paint(EMPTY, np.array(stroke), radius)
         assert np.array_equal(found, brute(stroke, radius)), (stroke, radius)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_strokes(seed):
+    draw = np.random.default_rng(seed)
+    stroke, radius = draw.uniform((-6, -6), (36, 26), (4, 2)).round(seed % 2), draw.uniform(0.5, 9)
+    found, want = paint(EMPTY, stroke, radius), brute(stroke, radius)
+    # The reference takes steps along the stroke: only on the rim may it miss a pixel.
+    assert not (want & ~found).any() and (found & ~want).sum() <= 1
 
 
 def test_erasing_and_the_old_mask():

@@ -420,13 +420,40 @@ def test_undo_goes_on_after_a_restart(session, predictor, video, tmp_path):
     again.close()
 
 
-@pytest.mark.parametrize("spoil", ["prompts", "history"])
-def test_a_history_that_does_not_fit_is_left(session, predictor, video, tmp_path, spoil, caplog):
+def test_a_journal_that_cannot_be_read_is_left(session, predictor, video, tmp_path, caplog):
     session.set_box(None, 5, [5, 5, 30, 40])
     session.close()
-    path = tmp_path / "out" / ("prompts.json" if spoil == "prompts" else "history.jsonl")
-    path.write_text(path.read_text().replace("30", "31") if spoil == "prompts" else '["undo"\n')
+    (tmp_path / "out" / "history.jsonl").write_text('["undo"\n')
     again = open_session(predictor, video, tmp_path / "out")
     assert again.describe()["undo"] is None and len(marks(again)) == 1
-    assert (spoil == "history") == ("history.jsonl cannot be read" in caplog.text)
+    assert "history.jsonl cannot be read" in caplog.text
     again.close()
+
+
+@pytest.mark.parametrize("how", ["by hand", "killed before the journal"])
+def test_what_the_journal_does_not_know_can_be_undone_too(
+    session, predictor, video, tmp_path, monkeypatch, how
+):
+    one = session.set_box(None, 5, [5, 5, 30, 40])
+    path = tmp_path / "out" / "prompts.json"
+    if how == "by hand":
+        session.close()
+        path.write_text(path.read_text().replace("30", "31"))
+    else:
+        monkeypatch.setattr(session.history, "add", lambda edit: None)
+        session.set_box(one, 5, [5, 5, 31, 40])
+        session.folder.close()
+    again = open_session(predictor, video, tmp_path / "out")
+    assert marks(again)[0]["box"] == [5, 5, 31, 40]
+    assert again.describe()["undo"] == "change made elsewhere"
+    again.undo()
+    assert marks(again)[0]["box"] == [5, 5, 30, 40] and again.describe()["undo"] == "draw box"
+    again.undo()
+    assert not again.document
+    again.close()
+
+
+def test_a_folder_with_a_lock_alone_is_empty(predictor, video, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "lock").write_text("123")
+    open_session(predictor, video, tmp_path / "out").close()

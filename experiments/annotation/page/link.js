@@ -101,7 +101,8 @@ export class Link {
         const asked = state.session.revision;
         const timeline = await this.#api.timeline();
         state.set({ timeline: { ...timeline, revision: Math.max(timeline.revision, asked) } });
-        await new Promise((resolve) => setTimeout(resolve, 200)); // while tracking it is always new
+        // While tracking it is always new, and of a long video it is not small.
+        await new Promise((resolve) => setTimeout(resolve, state.job ? 500 : 200));
       }
     } catch (error) {
       this.#fail(error);
