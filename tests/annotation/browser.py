@@ -15,7 +15,7 @@ from tests.annotation.fake_session import FakeSession
 from tests.chromium import find_chromium
 
 TOKEN = "token-of-the-tests"
-PATIENCE = 10_000  # milliseconds; everything here takes some ten
+PATIENCE = 30_000  # milliseconds; everything here takes some ten, on a machine at rest
 
 
 @contextlib.contextmanager
@@ -42,7 +42,7 @@ class Server:
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run(ready)), daemon=True)
         self._thread.start()
-        assert ready.wait(10)
+        assert ready.wait(30)
 
     async def _run(self, ready):
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
