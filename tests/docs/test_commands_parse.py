@@ -1,12 +1,19 @@
 """Every command of every page is parsed: those in bash blocks, and those in running text."""
 
+import argparse
 import ast
-import json
+import contextlib
+import importlib
+import io
+import multiprocessing
 import re
+import runpy
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
+from absl import flags
 
 from tests.docs.pages import PAGES, ROOT, blocks, commands_in, prose, tool_of
 
@@ -22,24 +29,62 @@ def _commands():
     return [pytest.param(commands, id=tool) for tool, commands in sorted(tools.items())]
 
 
-# Imports the module, so that its flags exist, and parses each command afresh: unknown flags, bad
-# values and missing required flags raise. A bare `python -m experiments.track` only names the tool.
-_PARSE = """
-import importlib, json, sys
-from absl import flags
-_, name, commands = sys.argv
-module = importlib.import_module(name)
-for arguments in json.loads(commands):
-    if hasattr(module, "_parser"):  # argparse
-        module._parser().parse_args(arguments)
-    elif arguments:
+class _ParsedError(Exception):
+    """Raised where a tool would begin its work."""
+
+
+def _with_absl(name, commands):
+    for arguments in commands:
         for flag in list(flags.FLAGS):
             flags.FLAGS[flag].unparse()
             if flag.startswith("config."):  # overrides are flags of the command before
                 delattr(flags.FLAGS, flag)
         sys.argv = [name, *arguments]  # where --config looks for --config.NAME
         flags.FLAGS(sys.argv)
-"""
+
+
+def _with_argparse(name, commands):
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_and_stop(self, *arguments):
+        parse(self, *arguments)
+        raise _ParsedError
+
+    argparse.ArgumentParser.parse_args = parse_and_stop  # this process is for one tool
+    for arguments in commands:
+        sys.argv = [name, *arguments]
+        with pytest.raises(_ParsedError):
+            runpy.run_module(name, run_name="__main__")
+
+
+def _parse(name, commands):
+    """Import a tool and parse each command afresh; no work is begun. Needs its own process.
+
+    Unknown flags, bad values and missing required flags raise. A bare `python -m experiments.track`
+    only names the tool.
+    """
+    commands = [arguments for arguments in commands if arguments]
+    said = io.StringIO()  # what argparse prints before it exits
+    try:
+        with contextlib.redirect_stderr(said):
+            if hasattr(importlib.import_module(name), "argparse"):
+                _with_argparse(name, commands)
+            else:
+                _with_absl(name, commands)
+    except SystemExit as error:
+        raise ValueError(f"{name}: {said.getvalue()}") from error
+
+
+@pytest.fixture(scope="module")
+def aside():
+    """Processes for one call each, as two tools may define the same flag.
+
+    They are forks of one that has imported what every tool does, which costs seconds.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["absl.flags", "flax.linen", "optax", "orbax.checkpoint"])
+    with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as processes:
+        yield processes
 
 
 def _extras():
@@ -55,14 +100,13 @@ def _check(command):
 
 
 @pytest.mark.parametrize("commands", _commands())
-def test_commands_parse(commands):
+def test_commands_parse(commands, aside):
     match commands[0]:
-        case ["python", "-m", module, *_] if module.startswith("experiments."):
-            arguments = json.dumps([words[3:] for words in commands])
-            _check([sys.executable, "-c", _PARSE, module, arguments])
+        case ["python", "-m", "jupytext", *_]:
+            _check([sys.executable, "-m", "jupytext", "--help"])
             return
-        case ["python", "-m", module, *_]:  # argparse
-            _check([sys.executable, "-m", module, "--help"])
+        case ["python", "-m", module, *_]:
+            aside.submit(_parse, module, [words[3:] for words in commands]).result(300)
             return
     for words in commands:
         match words:
@@ -76,3 +120,18 @@ def test_commands_parse(commands):
                 pass
             case _:
                 pytest.fail(f"no rule checks this command: {words}")
+
+
+@pytest.mark.parametrize(
+    ("tool", "command", "error", "words"),
+    [
+        ("experiments.track", ["--promts=x.json"], flags.UnrecognizedFlagError, "promts"),
+        ("experiments.track", ["--video=x.mp4"], flags.IllegalFlagValueError, "prompts"),
+        ("experiments.benchmark_train", ["--roudns=3"], ValueError, "--roudns"),
+        ("surgjax.synthetic.build", ["--out=x", "--clips=many"], ValueError, "many"),
+        ("surgjax.synthetic.build", ["--clips=2"], ValueError, "required: --out"),
+    ],
+)
+def test_a_wrong_command_is_found(aside, tool, command, error, words):
+    with pytest.raises(error, match=words):
+        aside.submit(_parse, tool, [command]).result(300)

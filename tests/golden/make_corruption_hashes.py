@@ -6,6 +6,7 @@ Source:  surgjax.robustness itself: the sums hold it to what it was when numbers
 Differs: the picture is made of whole numbers, so that nothing but a corruption can change a sum.
 """
 
+import argparse
 import hashlib
 import json
 from pathlib import Path
@@ -51,6 +52,7 @@ def summary(name: str, height: int, width: int) -> dict[str, list]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0]).parse_args()
     golden = {
         "made_by": versions(),
         "corruptions": {
