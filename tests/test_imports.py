@@ -1,10 +1,13 @@
 """surgjax imports, tracks and loads its weights where torch and TensorFlow cannot be imported."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.aside import processes
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -100,6 +103,23 @@ def _launchers():
     ]
 
 
+def _import_blocked(name):
+    assert not {"torch", "tensorflow", "transformers"} & set(sys.modules)
+    exec(_BLOCK, {})
+    importlib.import_module(name)
+
+
+@pytest.fixture(scope="module")
+def aside():
+    with processes() as pool:
+        yield pool
+
+
 @pytest.mark.parametrize("launcher", _launchers())
-def test_launcher_imports_alone_without_torch_and_tensorflow(launcher):
-    _run(_BLOCK + f"import {launcher}")  # one process each: launchers define the same flag names
+def test_launcher_imports_alone_without_torch_and_tensorflow(launcher, aside):
+    aside.submit(_import_blocked, launcher).result(300)
+
+
+def test_the_block_blocks_there_too(aside):
+    with pytest.raises(ModuleNotFoundError, match="torch is blocked"):
+        aside.submit(_import_blocked, "torch.nn").result(300)

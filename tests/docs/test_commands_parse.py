@@ -5,16 +5,15 @@ import ast
 import contextlib
 import importlib
 import io
-import multiprocessing
 import re
 import runpy
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 from absl import flags
 
+from tests.aside import processes
 from tests.docs.pages import PAGES, ROOT, blocks, commands_in, prose, tool_of
 
 
@@ -77,14 +76,8 @@ def _parse(name, commands):
 
 @pytest.fixture(scope="module")
 def aside():
-    """Processes for one call each, as two tools may define the same flag.
-
-    They are forks of one that has imported what every tool does, which costs seconds.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["absl.flags", "flax.linen", "optax", "orbax.checkpoint"])
-    with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as processes:
-        yield processes
+    with processes() as pool:
+        yield pool
 
 
 def _extras():
