@@ -20,6 +20,7 @@ import numpy as np
 
 from surgjax.annotation import document as documents
 from surgjax.annotation import exports
+from surgjax.annotation.describing import describe_model, describe_object, describe_video
 from surgjax.annotation.document import Document, Item, Marks, find
 from surgjax.annotation.errors import EditError
 from surgjax.annotation.folder import AnnotationFolder
@@ -31,10 +32,8 @@ from surgjax.annotation.track_files import TrackFiles
 from surgjax.annotation.tracker import Step, Tracker, record_shapes
 from surgjax.inference.frames import FrameSource, open_video
 from surgjax.inference.video import VideoPredictor
-from surgjax.viz.overlay import object_colour
 
 MAX_STROKE = 4096  # points
-DEFAULT_FPS = 25.0  # of a folder of frames, which has no rate: for playing and for overlay.mp4
 
 
 class AnnotationSession:
@@ -51,24 +50,11 @@ class AnnotationSession:
         self.folder, self.predictor = folder, predictor
         self._viewer = viewer  # frames to look at are read apart from those that are tracked
         self.revision = 0
-        stream = predictor.programs.stream
-        self.model = {
-            "name": predictor.config.name,
-            "image_size": predictor.config.image_size,
-            "precision": np.dtype(stream.dtype).name,
-            "memory": memory,
-        }
+        self.model = describe_model(predictor, memory)
+        self.video = describe_video(video, viewer)
         settings = self.model | {
             "weights": predictor.checkpoint_sha256 or "random",
             "fill_hole_area": predictor.fill_hole_area,
-        }
-        self.video = {
-            "name": Path(video).name,
-            "path": str(video),
-            "frames": len(viewer),
-            "width": viewer.width,
-            "height": viewer.height,
-            "fps": viewer.fps or DEFAULT_FPS,
         }
         self.document: Document = folder.load()
         self.history = History(folder.path / HISTORY, self.document)
@@ -135,41 +121,22 @@ class AnnotationSession:
             "model": self.model,
             "output": str(self.folder.path),
             "revision": self.revision,
-            "objects": [self._describe(item) for item in document],
+            "objects": [
+                describe_object(item, self.files.object(item.object_id).fresh) for item in document
+            ],
             "undo": self.history.undo_label,
             "redo": self.history.redo_label,
             "low_score": LOW_SCORE,
         }
 
-    def _describe(self, item: Item) -> dict[str, Any]:
-        red, green, blue = object_colour(item.object_id)
-        fresh = self.files.object(item.object_id).fresh
-        return {
-            "id": item.object_id,
-            "name": item.name,
-            "colour": f"#{red:02x}{green:02x}{blue:02x}",
-            "fresh": None if fresh is None else list(fresh),
-            "prompts": [
-                {
-                    "frame": frame,
-                    "points": [list(p) for p in marks.points],
-                    "labels": list(marks.labels),
-                    "box": None if marks.box is None else list(marks.box),
-                    "mask": marks.mask is not None,
-                    "correction": marks.is_correction,
-                }
-                for frame, marks in item.marks.items()
-            ],
-        }
-
     def timeline(self) -> dict[str, Any]:
         """Runs of frames by object: up to date, out of date, in sight, in doubt."""
         revision = self.revision
-        objects = {str(i.object_id): self._timeline_of(i) for i in self.document}
+        objects = {
+            str(item.object_id): timeline_of(item, self.files.object(item.object_id))
+            for item in self.document
+        }
         return {"revision": revision, "objects": objects}
-
-    def _timeline_of(self, item: Item) -> dict[str, Any]:
-        return timeline_of(item, self.files.object(item.object_id))
 
     def frame(self, frame: int) -> np.ndarray:
         """A frame of the video, (H, W, 3) RGB."""

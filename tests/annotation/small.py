@@ -46,3 +46,23 @@ def tracked(predictor, video, prompts, output, direction):
 
 def open_session(predictor, video, output, **options) -> AnnotationSession:
     return AnnotationSession.open(predictor, video, output, **options)
+
+
+def line(session, object_id=1):
+    """An object's row of the timeline."""
+    return session.timeline()["objects"][str(object_id)]
+
+
+def states(session, object_id=1):
+    """What the page is told of an object's masks, by frame."""
+    return [session.masks(t)[1][object_id]["state"] for t in range(FRAMES)]
+
+
+def pictures(session):
+    """The label maps of all frames."""
+    return np.stack([session.masks(t)[0] for t in range(FRAMES)])
+
+
+def marks(session, place=0):
+    """The prompts of the object at a place."""
+    return session.describe()["objects"][place]["prompts"]

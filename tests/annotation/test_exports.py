@@ -15,11 +15,6 @@ from tests.annotation import small
 from tests.annotation.small import FRAMES, HEIGHT, WIDTH, finish, open_session
 
 
-@pytest.fixture(scope="module")
-def predictor():
-    return small.predictor()
-
-
 @pytest.fixture
 def session(predictor, tmp_path):
     opened = open_session(predictor, small.write_frames(tmp_path / "frames"), tmp_path / "out")

@@ -8,18 +8,7 @@ import pytest
 from surgjax.annotation.errors import EditError
 from surgjax.inference import VideoPredictor
 from surgjax.testing import debug_config, lively_params
-from tests.annotation import small
 from tests.annotation.small import FRAMES, HEIGHT, WIDTH, finish, open_session, tracked
-
-
-@pytest.fixture(scope="module")
-def predictor():
-    return small.predictor()
-
-
-@pytest.fixture
-def video(tmp_path):
-    return small.write_frames(tmp_path / "frames")
 
 
 def shown(session):
