@@ -1,12 +1,14 @@
 """One of several JAX processes that take their share of global batches; run by `test_processes`.
 
-  python -m tests.data.two_processes PORT COUNT INDEX STEPS FOLDER
+  python -m tests.data.two_processes PORT COUNT INDEX STEPS FOLDER RESULTS
 
-Prints a digest of every global batch as all processes see it.
+Writes a digest of every global batch, as all processes see it, into the file RESULTS: Gloo prints
+into lines on stdout.
 """
 
 import hashlib
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -20,7 +22,7 @@ from surgjax.data.reader import PreparedSet
 from surgjax.data.samplers import ClipSampler
 
 
-def main(port: str, count: str, index: str, steps: str, folder: str) -> None:
+def main(port: str, count: str, index: str, steps: str, folder: str, results: str) -> None:
     if int(count) > 1:
         jax.distributed.initialize(f"localhost:{port}", int(count), int(index))
     mesh = Mesh(np.array(jax.devices()), ("data",))
@@ -28,6 +30,7 @@ def main(port: str, count: str, index: str, steps: str, folder: str) -> None:
     batches = clips.open_clips(
         [MixtureEntry(PreparedSet(folder), "train", sampler)], batch_size=4, size=32, seed=3
     )
+    lines = []
     with DevicePrefetch(batches, put_clips(NamedSharding(mesh, PartitionSpec("data")))) as ready:
         for _ in range(int(steps)):
             batch = next(ready)
@@ -37,7 +40,8 @@ def main(port: str, count: str, index: str, steps: str, folder: str) -> None:
             for array in jax.tree.leaves(batch.clips):
                 whole = multihost_utils.process_allgather(array, tiled=True)
                 digest.update(np.ascontiguousarray(whole).tobytes())
-            print(batch.step, digest.hexdigest(), flush=True)
+            lines.append(f"{batch.step} {digest.hexdigest()}")
+    Path(results).write_text("\n".join(lines))
 
 
 if __name__ == "__main__":

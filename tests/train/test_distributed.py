@@ -1,5 +1,7 @@
 """How a process finds out that it is one of several, and what it says where that fails."""
 
+import json
+
 import jax
 import pytest
 
@@ -153,23 +155,24 @@ def _environments(kind, port):
 
 
 @pytest.mark.parametrize("kind", ["explicit", "slurm", "ompi"])
-def test_two_processes_start_and_agree(kind):
-    port, command = children.free_port(), ["-m", "tests.train.process_start"]
-    explicit = [[f"localhost:{port}", "2", str(i)] if kind == "explicit" else [] for i in range(2)]
-    done = children.run_all(
-        [command + arguments for arguments in explicit], list(_environments(kind, port)), 120
-    )
+def test_two_processes_start_and_agree(kind, tmp_path):
+    port, files = children.free_port(), [tmp_path / f"{i}.json" for i in range(2)]
+    commands = [
+        ["-m", "tests.train.process_start", str(file)]
+        + ([f"localhost:{port}", "2", str(i)] if kind == "explicit" else [])
+        for i, file in enumerate(files)
+    ]
+    done = children.run_all(commands, list(_environments(kind, port)), 120)
     assert [child.returncode for child in done] == [0, 0], [c.stderr[-3000:] for c in done]
     for index, child in enumerate(done):
         lines = child.stdout.splitlines()
         start = f"process {index} of 2 ({kind}): 2 of 4 cpu devices"
         assert lines[:2] == [start, start]
-        words = (line.partition(" ") for line in lines)  # the communication library prints too
-        said = {name: text for name, _, text in words}
+        said = json.loads(files[index].read_text())
         assert said["same"] == "no error"
         assert said["differs"].startswith("config of processes [1] differs from that of process 0")
         assert "a batch of 3 on a mesh of data=1, fsdp=4 cannot be shared by 2" in said["rows"]
-        assert said["placed"] == "True True"
+        assert said["placed"] == [True, True]
         assert "(10, 2)" in said["short"]  # 5 of 8 rows from each
 
 

@@ -8,6 +8,7 @@ a factor of ten. A row taken twice, another draw of noise or a lost moment is be
 """
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,21 +19,19 @@ from tests.train import children, sharded_run
 STEPS, TOLERANCE = 3, 1e-5
 
 
-def _start(settings, count=1):
-    """Results of `count` processes that run as one."""
-    port = children.free_port()
+def _start(settings, results, count=1):
+    """Results of `count` processes that run as one; they write them into files of this name."""
+    port, files = children.free_port(), [f"{results}_{index}.json" for index in range(count)]
     commands = []
-    for index in range(count):
+    for index, file in enumerate(files):
         processes = [f"localhost:{port}", count, index] if count > 1 else []
-        text = json.dumps(settings | {"processes": processes})
+        text = json.dumps(settings | {"processes": processes, "results": file})
         commands.append(["-m", "tests.train.sharded_run", text])
     done = children.run_all(commands, timeout=3600 if settings["loss"] == "clip" else 300)
     assert all(child.returncode == 0 for child in done), [c.stderr[-3000:] for c in done]
-    first, *others = [
-        next(line for line in child.stdout.splitlines() if line.startswith("[{")) for child in done
-    ]
+    first, *others = [json.loads(Path(file).read_text()) for file in files]
     assert all(other == first for other in others)  # every process sees the same values
-    return json.loads(first)
+    return first
 
 
 def _assert_same(found, wanted):
@@ -54,13 +53,13 @@ def test_layouts_train_alike_and_read_each_other_s_checkpoints(tmp_path, loss):
     assert np.ptp(alone["losses"]) > 100 * TOLERANCE * alone["losses"][0]  # the steps do something
 
     layouts = [[8, 1], [1, 8], [2, 4]]
-    eight = _start(settings | dict(devices=8, layouts=layouts, save=saved))
+    eight = _start(settings | dict(devices=8, layouts=layouts, save=saved), tmp_path / "eight")
     for layout, found in zip(layouts, eight, strict=True):
         _assert_same(found, alone)
         assert (found["pieces"] > 0) == (layout[1] > 1)
 
     two = settings | dict(devices=2, layouts=[[4, 1], [1, 4]], restore=saved)
-    for found in _start(two, count=2):
+    for found in _start(two, tmp_path / "two", count=2):
         _assert_same(found, alone)
     restored = sharded_run.run(**settings, layouts=[[1, 1]], restore=saved)[0]
     _assert_same(restored, alone)
