@@ -1,6 +1,8 @@
 """Settings of every test: CPU, strict broadcasting, full precision, few threads."""
 
+import multiprocessing
 import os
+from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -62,3 +64,15 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "gpu" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="no accelerator"))
+
+
+@pytest.fixture(scope="session")
+def aside():
+    """Runs each call in a process of its own, as two launchers may define the same flag.
+
+    Each is a fork of one process that has imported what every tool imports, which costs seconds.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["absl.flags", "flax.linen", "optax", "orbax.checkpoint"])
+    with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as processes:
+        yield processes

@@ -1,6 +1,6 @@
 """What a page is told of a session: its video, its model and its objects, as JSON has it.
 
-Path:    session, track_files -> [describing] -> page
+Path:    session, document -> [describing] -> page
 Axes:    none.
 Units:   pixels of the video, x before y; frame indices count frames from 0; frames per second.
 Errors:  none.

@@ -89,6 +89,11 @@ class AnnotationSession:
         folder = AnnotationFolder(output, viewer)
         try:
             session = cls(predictor, video, folder, viewer, memory)
+            size = session.files.record_bytes
+            say(
+                f"disk: {size / 1e3:.0f} KB for each object and tracked frame, "
+                f"{size * len(viewer) / 1e6:,.0f} MB an object for the whole video"
+            )
             session._begin(prompts, say)
         except BaseException:
             folder.close()

@@ -23,15 +23,17 @@ _INDEX = np.dtype([("key", "<u4"), ("iou", "<f4"), ("score", "<f4")])  # key 0: 
 PARTS = ("tracked", "answers", "found")  # without prompts, of prompts, under corrections
 
 
+def _bytes_of(shapes: dict[str, tuple[tuple, np.dtype]]) -> dict[str, int]:
+    return {n: int(np.prod(shape)) * dtype.itemsize for n, (shape, dtype) in shapes.items()}
+
+
 class RecordFile:
     """Records of one object, at most one a frame."""
 
     def __init__(self, path: Path, num_frames: int, shapes: dict[str, tuple[tuple, np.dtype]]):
         """`shapes`: of low_res, pointer and memory, in this order."""
         self.path, self._shapes = path, shapes
-        self._sizes = {
-            n: int(np.prod(shape)) * dtype.itemsize for n, (shape, dtype) in shapes.items()
-        }
+        self._sizes = _bytes_of(shapes)
         self._size = sum(self._sizes.values())
         index = path.with_suffix(".index")
         if not index.exists() or index.stat().st_size != num_frames * _INDEX.itemsize:
@@ -151,6 +153,11 @@ class TrackFiles:
             folder = self.folder / str(obj_id)
             self.objects[obj_id] = ObjectFiles(folder, self.num_frames, self._shapes)
         return self.objects[obj_id]
+
+    @property
+    def record_bytes(self) -> int:
+        """What one object takes on disk for each of its frames."""
+        return sum(_bytes_of(self._shapes).values())
 
     def put(self, obj_id: int, frame_idx: int, record: Record) -> None:
         self.object(obj_id).tracked.put(frame_idx, record)

@@ -9,7 +9,7 @@ from PIL import Image
 from surgjax.annotation.errors import EditError
 from surgjax.annotation.folder import AnnotationFolder, FolderError
 from surgjax.inference.frames import open_video
-from tests.annotation.small import HEIGHT, WIDTH, finish, line, marks, open_session, states
+from tests.annotation.small import FRAMES, HEIGHT, WIDTH, finish, line, marks, open_session, states
 
 
 def test_everything_is_on_disk_before_it_is_answered(session, tmp_path):
@@ -129,3 +129,15 @@ def test_results_of_two_models_lie_side_by_side(session, predictor, video, tmp_p
     back = open_session(predictor, video, tmp_path / "out")
     assert line(back)["fresh"] == [5, 19]
     back.close()
+
+
+def test_it_says_what_tracking_takes_on_disk(predictor, video, tmp_path):
+    said = []
+    session = open_session(predictor, video, tmp_path / "out", say=said.append)
+    session.set_box(None, 0, [5, 5, 30, 40])
+    finish(session.track("forward"))
+    size, tracked = session.files.record_bytes, session.files.object(1).tracked
+    assert tracked.path.stat().st_size == FRAMES * size  # the prompted frame's place is there, too
+    each, whole = f"{size / 1e3:.0f} KB", f"{FRAMES * size / 1e6:,.0f} MB"
+    assert said[0].startswith(f"disk: {each} for each object") and whole in said[0]
+    session.close()

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from surgjax.evaluation.model_run import Model
+from surgjax.evaluation import model_report, report_files
+from surgjax.evaluation.model_run import Evaluation, Model, RunOptions
+from surgjax.inference.output_folder import OutputFolder
 from tests.evaluation import folders
 from tests.evaluation.folders import square
 
@@ -83,3 +85,22 @@ def model(segmenter=None, **identity) -> Model:
     """The model as an evaluation takes it."""
     segmenter = segmenter or Still()
     return Model(segmenter.name, {"weights": "none"} | identity, lambda: segmenter)
+
+
+def evaluation_of(output, data, segmenter=None, **options):
+    """An evaluation of the scripted model, with RunOptions."""
+    identity = options.pop("identity", {})
+    made = model(segmenter, **identity)
+    return Evaluation(output, data.find(), made, data.identity(), RunOptions(**options))
+
+
+def finish(evaluation, output):
+    """Report, page and files, as the command writes them."""
+    report = model_report.build_report(evaluation, "val")
+    page = model_report.build_page(evaluation, report, "run")
+    report_files.write_report(report, OutputFolder(output, report_files.FILES, True), page)
+    return report
+
+
+def quiet(text):
+    """Says nothing."""

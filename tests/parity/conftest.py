@@ -1,6 +1,6 @@
 """Torch and JAX models of the same weights, built once per test session.
 
-Path:    reference.build -> surgjax.checkpoints -> Pair -> test_modules, test_clip.
+Path:    reference.build -> surgjax.checkpoints -> Pair -> tests of modules, test_clip.
 Errors:  none of its own. Without torch the test files skip (SURGJAX_REQUIRE_PARITY forbids it); a
          skip in a conftest would end the whole run, so nothing here imports torch at the top.
 Source:  ours.

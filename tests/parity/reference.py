@@ -1,6 +1,6 @@
 """The torch side of the parity tests: transformers' SAM 2 with seeded, lively random weights.
 
-Path:    Sam2VideoModel -> [lively_weights] -> Tracker -> test_modules, test_clip, official.
+Path:    Sam2VideoModel -> [lively_weights] -> Tracker -> tests of modules, test_clip, official.
 Axes:    torch layout (B, C, H, W); frames (T, 3, S, S), normalised.
 Units:   points and boxes in pixels of the original video; frame indices count from 0.
 Errors:  KeyError for a variant that is not in SIZES; ValueError for a parameter without a recipe.

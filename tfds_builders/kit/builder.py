@@ -26,6 +26,7 @@ from surgjax.data.index import SetIndex
 from tfds_builders.kit import archive, build, records, splits
 from tfds_builders.kit.archive import ArchiveError, Frame, FrameTruth, LabelError, Video
 from tfds_builders.kit.report import Report
+from tfds_builders.kit.shards import Shard, plan
 from tfds_builders.kit.visible import visible
 
 
@@ -235,9 +236,9 @@ class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
             fps=video.fps,
         )
 
-    def shards(self, videos: list[Video]) -> list[build.Shard]:
+    def shards(self, videos: list[Video]) -> list[Shard]:
         """One shard per video; single images share shards."""
-        return build.plan(videos, self.RECORDS_PER_SHARD)
+        return plan(videos, self.RECORDS_PER_SHARD)
 
     def _shard_iterators_per_split(self, dl_manager):
         raise NotImplementedError("Building goes through _download_and_prepare.")

@@ -20,6 +20,7 @@ from tfds_builders.davis_folder.builder import Builder as Davis
 from tfds_builders.kit import build, fake
 from tfds_builders.kit.archive import Frame, LabelError, Video
 from tfds_builders.kit.report import Report
+from tfds_builders.kit.shards import plan, shard_paths, write_shard
 
 ROOT = Path(__file__).parents[3]
 
@@ -102,8 +103,8 @@ def test_going_on_does_not_build_again(tmp_path):
     folder = build.building_folder(Path(builder.data_dir), str(builder.version))
     folder.mkdir(parents=True)
     build._start_or_resume(builder, Path(), shards, folder)
-    build.write_shard(builder, Path(), shards[0], folder)
-    before = os.stat(build.shard_paths(folder, shards[0])[0])
+    write_shard(builder, Path(), shards[0], folder)
+    before = os.stat(shard_paths(folder, shards[0])[0])
     build_tiny.make(str(tmp_path), say=lines.append)
     after = reading.version_folder(tmp_path, "generated") / (
         f"generated-train.array_record-00000-of-{build_tiny.CONFIG.videos[0]:05d}"
@@ -132,10 +133,10 @@ def test_a_changed_archive_starts_from_zero(tmp_path):
     folder = build.building_folder(Path(builder.data_dir), str(builder.version))
     folder.mkdir(parents=True)
     build._start_or_resume(builder, archive, shards, folder)
-    build.write_shard(builder, archive, shards[0], folder)
+    write_shard(builder, archive, shards[0], folder)
     (archive / videos[0].frames[0].image).touch()
     build._start_or_resume(builder, archive, shards, folder)
-    assert not build.shard_paths(folder, shards[0])[0].exists()
+    assert not shard_paths(folder, shards[0])[0].exists()
     assert any("building from zero" in line for line in lines)
 
 
@@ -234,10 +235,10 @@ def test_single_images_share_shards_and_videos_do_not():
         return Video(name, split, (Frame("a", "a"),) * frames, "", name)
 
     images = [video(str(i), "train" if i < 5 else "test", 1) for i in range(7)]
-    sizes = [(s.split, s.number, len(s.videos)) for s in build.plan(images, 3)]
+    sizes = [(s.split, s.number, len(s.videos)) for s in plan(images, 3)]
     assert sizes == [("train", 0, 3), ("train", 1, 2), ("test", 0, 2)]
     videos = [video("a", "train", 4), video("b", "train", 2)]
-    assert [len(s.videos) for s in build.plan(videos, 1)] == [1, 1]
+    assert [len(s.videos) for s in plan(videos, 1)] == [1, 1]
 
 
 def test_frames_of_several_sizes_in_one_video_are_refused_or_left_out(tmp_path):
@@ -283,7 +284,7 @@ def test_an_object_that_changes_its_name_is_found_by_the_check_and_by_the_build(
     assert (finding.kind, "object 1 is a" in finding.found) == ("label", True)
     (shard,) = builder.shards(videos)
     with pytest.raises(LabelError, match="case00: object 1 is a .* and a .* in 00002"):
-        build.write_shard(builder, archive, shard, tmp_path)
+        write_shard(builder, archive, shard, tmp_path)
 
 
 def test_changed_code_starts_from_zero(tmp_path, monkeypatch):
